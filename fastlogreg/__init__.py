@@ -1,0 +1,44 @@
+"""Logistic regression compiled with numba, behind the scikit-learn API.
+
+The public names are resolved on first use, so that importing the package loads neither numba
+nor scikit-learn, compiles nothing and starts no thread.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names once more, where type checkers and editors can see them
+    from fastlogreg import functional as functional
+    from fastlogreg import plots as plots
+    from fastlogreg.estimators.logistic import LogisticRegression as LogisticRegression
+    from fastlogreg.estimators.stochastic import SGDLogisticRegression as SGDLogisticRegression
+    from fastlogreg.result import ConvergenceWarning as ConvergenceWarning
+    from fastlogreg.result import SeparationWarning as SeparationWarning
+
+__version__ = "0.1.0.dev0"
+
+#: Public name -> the module that defines it; a module stands for itself.
+_HOME = {
+    "ConvergenceWarning": "fastlogreg.result",
+    "LogisticRegression": "fastlogreg.estimators.logistic",
+    "SGDLogisticRegression": "fastlogreg.estimators.stochastic",
+    "SeparationWarning": "fastlogreg.result",
+    "functional": "fastlogreg.functional",
+    "plots": "fastlogreg.plots",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the home of a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    globals()[name] = value  # the next look-up is an ordinary one
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
