@@ -1,4 +1,4 @@
-"""What a user gets from the package: names, a cheap and silent import, the contents of the wheel."""
+"""What a user gets from the package: names, a silent import, the contents of the wheel."""
 
 import ast
 import email
