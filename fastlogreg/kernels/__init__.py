@@ -1,0 +1,1 @@
+"""All numba code of the package, and nothing but numba code."""

@@ -1,0 +1,167 @@
+"""Binary logistic loss over rows: value, gradient, Hessian, Hessian-vector product, each in one read of X.
+
+Shapes: y (n,) in [0, 1]; weight and offset (n,), or empty where there is none; coef (p + 1,), intercept last;
+bounds (n_chunks + 1,), the first row of every chunk; out (n_chunks, size), one row of partial sums a chunk.
+"""
+
+import numpy as np
+from numba import prange
+
+from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, pack, prefetch_next
+from fastlogreg.kernels.jit import driver, kernel
+from fastlogreg.kernels.panels import add_gradient, add_product, padded, scale_panel, set_eta
+from fastlogreg.kernels.pointwise import loss_slope_curvature
+
+# --- pointwise, over the rows of a block ------------------------------------------------------------------------
+
+
+@kernel
+def set_loss_slope(eta, y, loss, slope):
+    """Loss and slope of each row."""
+    for i in range(eta.size):
+        value, first, _ = loss_slope_curvature(eta[i], y[i])
+        loss[i] = value
+        slope[i] = first
+
+
+@kernel
+def set_curvature(eta, y, curvature):
+    """Curvature of each row."""
+    for i in range(eta.size):
+        _, _, second = loss_slope_curvature(eta[i], y[i])
+        curvature[i] = second
+
+
+@kernel
+def add_rows(values, first, target):
+    """Add rows first, first + 1, … of an array that may be empty."""
+    if values.size:
+        for i in range(target.size):
+            target[i] += values[first + i]
+
+
+@kernel
+def scale_rows(values, first, target):
+    """Multiply by rows first, first + 1, … of an array that may be empty."""
+    if values.size:
+        for i in range(target.size):
+            target[i] *= values[first + i]
+
+
+@kernel
+def total(values):
+    """Sum of a block."""
+    s = 0.0
+    for i in range(values.size):
+        s += values[i]
+    return s
+
+
+# --- value and gradient -----------------------------------------------------------------------------------------
+
+
+@kernel
+def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
+    """Add Σ w·loss to out[0] and Σ w·slope·(x, 1) to out[1:]."""
+    size = work.shape[1]
+    gradient = out[1:]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        m = last - first
+        eta, loss, slope = work[0, :m], work[1, :m], work[2, :m]
+        block_eta(X, first, last, coef, eta)
+        add_rows(offset, first, eta)
+        set_loss_slope(eta, y[first:last], loss, slope)
+        scale_rows(weight, first, loss)
+        scale_rows(weight, first, slope)
+        out[0] += total(loss)
+        add_block_gradient(X, first, last, slope, gradient)
+        gradient[-1] += total(slope)
+
+
+@driver
+def value_gradient(X, y, weight, offset, coef, bounds, out):
+    """Drive value_gradient_rows; out has p + 2 columns."""
+    work = np.empty((bounds.size - 1, 3, block_rows(X)))
+    for c in prange(bounds.size - 1):
+        value_gradient_rows(X, y, weight, offset, coef, bounds[c], bounds[c + 1], work[c], out[c])
+
+
+# --- value, gradient and Hessian --------------------------------------------------------------------------------
+
+
+@kernel
+def panel_rows(n_columns):
+    """Rows of a panel: half a megabyte at most, so that it stays in the second-level cache."""
+    return max(32, min(512, 65536 // n_columns // 8 * 8))
+
+
+@kernel
+def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, work, out):
+    """Add the loss to out[0], the gradient to the next q entries, the Hessian to the last q * q; q is padded."""
+    q, size = panel.shape
+    gradient = out[1 : 1 + q]
+    hessian = out[1 + q :].reshape(q, q)
+    eta, loss, slope, curvature = work[0], work[1], work[2], work[3]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        m = last - first
+        pack(X, first, last, panel)
+        set_eta(coef, panel, eta)
+        add_rows(offset, first, eta[:m])
+        set_loss_slope(eta[:m], y[first:last], loss[:m], slope[:m])
+        set_curvature(eta[:m], y[first:last], curvature[:m])
+        scale_rows(weight, first, loss[:m])
+        scale_rows(weight, first, slope[:m])
+        scale_rows(weight, first, curvature[:m])
+        slope[m:] = 0.0
+        out[0] += total(loss[:m])
+        add_gradient(slope, panel, gradient)
+        for i in range(m):
+            curvature[i] = np.sqrt(curvature[i])
+        scale_panel(curvature, panel, panel)
+        for j in range(0, q, 4):
+            add_product(panel, panel, j, j, hessian)
+            prefetch_next(X, first, last, j // 4, q // 4)
+
+
+@driver
+def value_gradient_hessian(X, y, weight, offset, coef, bounds, out):
+    """Drive value_gradient_hessian_rows; out has 1 + q + q * q columns, coef is padded to q."""
+    q = coef.size
+    size = panel_rows(q)
+    panel = np.empty((bounds.size - 1, q, size))
+    work = np.zeros((bounds.size - 1, 4, size))
+    for c in prange(bounds.size - 1):
+        value_gradient_hessian_rows(
+            X, y, weight, offset, coef, bounds[c], bounds[c + 1], panel[c], work[c], out[c]
+        )
+
+
+# --- Hessian-vector product -------------------------------------------------------------------------------------
+
+
+@kernel
+def hessian_product_rows(X, y, weight, offset, coef, vector, start, stop, work, out):
+    """Add Σ w·curvature·((x, 1)·vector)·(x, 1) to out."""
+    size = work.shape[1]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        m = last - first
+        eta, along, slope = work[0, :m], work[1, :m], work[2, :m]
+        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, vector, along)
+        add_rows(offset, first, eta)
+        set_curvature(eta, y[first:last], slope)
+        scale_rows(weight, first, slope)
+        scale_rows(along, 0, slope)
+        add_block_gradient(X, first, last, slope, out)
+        out[-1] += total(slope)
+
+
+@driver
+def hessian_product(X, y, weight, offset, coef, vector, bounds, out):
+    """Drive hessian_product_rows; out has p + 1 columns."""
+    work = np.empty((bounds.size - 1, 3, block_rows(X)))
+    for c in prange(bounds.size - 1):
+        hessian_product_rows(X, y, weight, offset, coef, vector, bounds[c], bounds[c + 1], work[c], out[c])

@@ -1,0 +1,91 @@
+"""Logistic maths of one number, written so that LLVM vectorises the loop around it.
+
+numba has no vector math library: ``math.exp`` in a loop is a scalar call and blocks vectorisation (measured 7 times
+slower). So exp and log1p are polynomials here, each on the one half-line the logistic functions need.
+Coefficients are minimax in relative error (Remez exchange in 60 digits), 3.6e-18 for exp and 5.0e-17 for log1p.
+"""
+
+import numpy as np
+
+from fastlogreg.kernels.jit import pointwise
+
+LOG2_E = np.float64(1.4426950408889634)
+# ln 2 in two parts (Cody and Waite 1980, ch. 6): k * LN2_HIGH is exact for |k| < 2**20.
+LN2_HIGH = np.float64(0.6931471803691238)
+LN2_LOW = np.float64(1.9082149292705877e-10)
+# Adding 1.5 * 2**52 rounds to the nearest integer and leaves it in the low bits of the sum.
+ROUND = np.float64(6755399441055744.0)
+# Below this, exp is no normal number and is flushed to zero.
+UNDERFLOW = np.float64(-708.3964185322641)
+
+
+@pointwise
+def exp_negative(x):
+    """Return exp(x) for x <= 0; zero where the result would be subnormal, NaN for NaN."""
+    bounded = UNDERFLOW if x < UNDERFLOW else x
+    shifted = bounded * LOG2_E + ROUND
+    k = shifted - ROUND
+    r = (bounded - k * LN2_HIGH) - k * LN2_LOW
+    q = np.float64(2.5000102107682378e-08)
+    q = q * r + 2.7630248171174921e-07
+    q = q * r + 2.7557586246922546e-06
+    q = q * r + 2.4801493099528505e-05
+    q = q * r + 0.00019841269506718731
+    q = q * r + 0.0013888888943629520
+    q = q * r + 0.0083333333334943985
+    q = q * r + 0.041666666666530160
+    q = q * r + 0.16666666666666413
+    q = q * r + 0.50000000000000106
+    # |r| <= ln(2)/2, so the rounding error of this small sum is what is left of the error.
+    value = 1.0 + (r + r * r * q)
+    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
+    return 0.0 if x < UNDERFLOW else value * power
+
+
+@pointwise
+def log1p_unit(e):
+    """Return log(1 + e) for 0 <= e <= 1, as 2 atanh(s) with s = e / (2 + e)."""
+    s = e / (2.0 + e)
+    z = s * s
+    q = np.float64(0.088595836551504229)
+    q = q * z + 0.049567784996923544
+    q = q * z + 0.067919827294898850
+    q = q * z + 0.076822875573022579
+    q = q * z + 0.090913972259715962
+    q = q * z + 0.11111096862781092
+    q = q * z + 0.14285714519169764
+    q = q * z + 0.19999999998145031
+    q = q * z + 0.33333333333338294
+    # 2 s + 2 s z q, with 2 s = e - e s: the leading term is exact and only corrections are rounded.
+    return e - s * (e - 2.0 * (z * q))
+
+
+@pointwise
+def sigmoid(eta):
+    """Return 1 / (1 + exp(-eta))."""
+    e = exp_negative(-abs(eta))
+    q = 1.0 / (1.0 + e)
+    return e * q if eta < 0.0 else q
+
+
+@pointwise
+def log1pexp(eta):
+    """Return log(1 + exp(eta))."""
+    value = log1p_unit(exp_negative(-abs(eta)))
+    return eta + value if eta > 0.0 else value
+
+
+@pointwise
+def loss_slope_curvature(eta, y):
+    """Return the loss log(1 + exp(eta)) - y eta of one row and its first two derivatives in eta, for 0 <= y <= 1.
+
+    Written as sums of non-negative terms, so that nothing cancels:
+    loss = log(1 + e) + (1 - y) max(eta, 0) + y max(-eta, 0), slope = (1 - y) p - y (1 - p), with e = exp(-|eta|).
+    """
+    e = exp_negative(-abs(eta))
+    q = 1.0 / (1.0 + e)
+    near = e * q
+    positive = near if eta < 0.0 else q
+    negative = q if eta < 0.0 else near
+    excess = (1.0 - y) * eta if eta > 0.0 else -y * eta
+    return log1p_unit(e) + excess, (1.0 - y) * positive - y * negative, near * q
