@@ -9,7 +9,7 @@ from numba import prange
 
 from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.panels import add_gradient, add_product, padded, scale_panel, set_eta
+from fastlogreg.kernels.panels import add_gradient, add_product, scale_panel, set_eta
 from fastlogreg.kernels.pointwise import loss_slope_curvature
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
         add_gradient(slope, panel, gradient)
         for i in range(m):
             curvature[i] = np.sqrt(curvature[i])
-        scale_panel(curvature, panel, panel)
+        scale_panel(curvature, panel)
         for j in range(0, q, 4):
             add_product(panel, panel, j, j, hessian)
             prefetch_next(X, first, last, j // 4, q // 4)

@@ -121,8 +121,8 @@ def _prefetch(address, n_bytes):
 def _eta_c(X, first, last, coef, eta):
     n_columns = X.shape[1]
     intercept = coef[n_columns]
-    i = first
-    while i + 4 <= last:  # four rows share each load of coef and hide the latency of the sums
+    whole = last - (last - first) % 4
+    for i in range(first, whole, 4):  # four rows share each load of coef and hide the latency of the sums
         x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
         s0 = s1 = s2 = s3 = 0.0
         for j in range(n_columns):
@@ -136,8 +136,7 @@ def _eta_c(X, first, last, coef, eta):
         eta[k + 1] = s1 + intercept
         eta[k + 2] = s2 + intercept
         eta[k + 3] = s3 + intercept
-        i += 4
-    for i in range(i, last):
+    for i in range(whole, last):
         x = X[i]
         s = 0.0
         for j in range(n_columns):
@@ -150,14 +149,13 @@ def _eta_f(X, first, last, coef, eta):
     n_columns = X.shape[1]
     eta[:] = coef[n_columns]
     m = last - first
-    j = 0
-    while j + 4 <= n_columns:
+    whole = n_columns - n_columns % 4
+    for j in range(0, whole, 4):
         x0, x1, x2, x3 = X[first:last, j], X[first:last, j + 1], X[first:last, j + 2], X[first:last, j + 3]
         c0, c1, c2, c3 = coef[j], coef[j + 1], coef[j + 2], coef[j + 3]
         for i in range(m):
             eta[i] += (c0 * x0[i] + c1 * x1[i]) + (c2 * x2[i] + c3 * x3[i])
-        j += 4
-    for j in range(j, n_columns):
+    for j in range(whole, n_columns):
         x = X[first:last, j]
         c = coef[j]
         for i in range(m):
@@ -194,18 +192,17 @@ def _block_eta(X, first, last, coef, eta):
 @kernel
 def _gradient_c(X, first, last, slope, gradient):
     n_columns = X.shape[1]
-    i = first
+    whole = last - (last - first) % 4
     row_bytes = n_columns * X.itemsize
     ahead = X.ctypes.data + last * row_bytes
-    while i + 4 <= last:
+    for i in range(first, whole, 4):
         x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
         k = i - first
         prefetch(ahead + k * row_bytes, 4 * row_bytes)
         s0, s1, s2, s3 = slope[k], slope[k + 1], slope[k + 2], slope[k + 3]
         for j in range(n_columns):
             gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
-        i += 4
-    for i in range(i, last):
+    for i in range(whole, last):
         x = X[i]
         s = slope[i - first]
         for j in range(n_columns):
@@ -219,8 +216,8 @@ def _gradient_f(X, first, last, slope, gradient):
     n_rows = X.shape[0]
     ahead = X.ctypes.data + last * X.itemsize
     n_bytes = min(m, n_rows - last) * X.itemsize
-    j = 0
-    while j + 4 <= n_columns:
+    whole = n_columns - n_columns % 4
+    for j in range(0, whole, 4):
         for column in range(j, j + 4):
             prefetch(ahead + column * n_rows * X.itemsize, n_bytes)
         x0, x1, x2, x3 = X[first:last, j], X[first:last, j + 1], X[first:last, j + 2], X[first:last, j + 3]
@@ -235,8 +232,7 @@ def _gradient_f(X, first, last, slope, gradient):
         gradient[j + 1] += g1
         gradient[j + 2] += g2
         gradient[j + 3] += g3
-        j += 4
-    for j in range(j, n_columns):
+    for j in range(whole, n_columns):
         x = X[first:last, j]
         g = 0.0
         for i in range(m):
@@ -266,15 +262,59 @@ def _add_block_gradient(X, first, last, slope, gradient):
     return lambda X, first, last, slope, gradient: chosen(X, first, last, slope, gradient)
 
 
+# --- squares ----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _squares_c(X, first, last, squares):
+    for i in range(first, last):
+        x = X[i]
+        for j in range(x.size):
+            squares[j] += np.float64(x[j]) * np.float64(x[j])
+
+
+@kernel
+def _squares_f(X, first, last, squares):
+    for j in range(X.shape[1]):
+        x = X[first:last, j]
+        s = 0.0
+        for i in range(x.size):
+            s += np.float64(x[i]) * np.float64(x[i])
+        squares[j] += s
+
+
+@kernel
+def _squares_csr(X, first, last, squares):
+    for k in range(X.indptr[first], X.indptr[last]):
+        squares[X.indices[k]] += np.float64(X.data[k]) * np.float64(X.data[k])
+
+
+_SQUARES = _squares_c, _squares_f, _squares_csr
+
+
+def add_block_squares(X, first, last, squares):
+    """Add the squares of X[first:last] to squares, a column each."""
+    _implementation(X, _SQUARES)(X, first, last, squares)
+
+
+@overload(add_block_squares)
+def _add_block_squares(X, first, last, squares):
+    chosen = _implementation(X, _SQUARES)
+    return lambda X, first, last, squares: chosen(X, first, last, squares)
+
+
 # --- panels -----------------------------------------------------------------------------------------------------
 
 
 @kernel
 def _fill_c(X, first, last, panel):
-    for j in range(X.shape[1]):
-        target = panel[j]
-        for i in range(last - first):
-            target[i] = X[first + i, j]
+    # A transposition, 16 rows at a time so that a line of X is still in the first-level cache for its next column.
+    for begin in range(first, last, 16):
+        rows = X[begin : min(begin + 16, last)]
+        for j in range(X.shape[1]):
+            target = panel[j, begin - first : begin - first + rows.shape[0]]
+            for i in range(rows.shape[0]):
+                target[i] = rows[i, j]
 
 
 @kernel

@@ -53,13 +53,12 @@ def add_gradient(slope, panel, gradient):
 
 
 @kernel
-def scale_panel(row_scale, panel, out):
-    """Set out = panel * row_scale; out may be panel itself."""
-    n_columns, m = panel.shape
-    for j in range(n_columns):
-        source, target = panel[j], out[j]
-        for i in range(m):
-            target[i] = source[i] * row_scale[i]
+def scale_panel(row_scale, panel):
+    """Multiply every row of the panel by row_scale."""
+    for j in range(panel.shape[0]):
+        target = panel[j]
+        for i in range(target.size):
+            target[i] *= row_scale[i]
 
 
 @kernel

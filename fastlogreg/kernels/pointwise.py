@@ -10,6 +10,7 @@ import numpy as np
 from fastlogreg.kernels.jit import pointwise
 
 LOG2_E = np.float64(1.4426950408889634)
+LN_2 = np.float64(0.6931471805599453)
 # ln 2 in two parts (Cody and Waite 1980, ch. 6): k * LN2_HIGH is exact for |k| < 2**20.
 LN2_HIGH = np.float64(0.6931471803691238)
 LN2_LOW = np.float64(1.9082149292705877e-10)
@@ -89,3 +90,14 @@ def loss_slope_curvature(eta, y):
     negative = q if eta < 0.0 else near
     excess = (1.0 - y) * eta if eta > 0.0 else -y * eta
     return log1p_unit(e) + excess, (1.0 - y) * positive - y * negative, near * q
+
+
+@pointwise
+def log1p_nonnegative(t):
+    """Return log(1 + t) for t >= 0."""
+    u = np.float64(1.0 + t)
+    bits = u.view(np.int64)
+    exponent = (bits >> 52) - 1023
+    fraction = np.int64((bits & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
+    # For t < 1 the fraction of 1 + t has lost the low bits of t, so t itself is used.
+    return log1p_unit(t if t < 1.0 else fraction - 1.0) + (0.0 if t < 1.0 else exponent * LN_2)

@@ -1,0 +1,132 @@
+"""Decision values and probabilities of rows, and pointwise functions of arrays: read once, written once."""
+
+import numpy as np
+from numba import prange
+
+from fastlogreg.kernels import pointwise
+from fastlogreg.kernels.blocks import block_eta, block_rows
+from fastlogreg.kernels.jit import driver, kernel
+from fastlogreg.kernels.multinomial import set_softmax
+
+# --- rows -------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def decision_rows(X, offset, coef, start, stop, work, out_eta):
+    """Set rows start … stop - 1 of eta = X coef + intercept + offset, one column a class."""
+    size = work.size
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        eta = work[: last - first]
+        for k in range(coef.shape[0]):
+            block_eta(X, first, last, coef[k], eta)
+            for i in range(last - first):
+                out_eta[first + i, k] = eta[i]
+            if offset.size:
+                for i in range(last - first):
+                    out_eta[first + i, k] += offset[first + i, k]
+
+
+@driver
+def decision(X, offset, out_eta, coef, bounds):
+    """Decision values out_eta (n, K) for coef (K, p + 1); offset (n, K) or (0, 0)."""
+    work = np.empty((bounds.size - 1, block_rows(X)))
+    for c in prange(bounds.size - 1):
+        decision_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_eta)
+
+
+@kernel
+def probability_rows(X, offset, coef, start, stop, work, out_prob):
+    """Set rows of the probabilities: two columns for one row of coef, else softmax over the classes."""
+    n_classes, size = coef.shape[0], work.shape[1]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        decision_rows(X, offset, coef, first, last, work[0], out_prob)
+        if n_classes == 1:
+            for i in range(first, last):
+                eta = out_prob[i, 0]
+                out_prob[i, 0] = pointwise.sigmoid(-eta)
+                out_prob[i, 1] = pointwise.sigmoid(eta)
+        else:
+            softmax_rows(out_prob[first:last], work[1:], out_prob[first:last])
+
+
+@driver
+def probability(X, offset, out_prob, coef, bounds):
+    """Probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
+    work = np.empty((bounds.size - 1, 2 * coef.shape[0] + 4, block_rows(X)))
+    for c in prange(bounds.size - 1):
+        probability_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_prob)
+
+
+# --- arrays -----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def softmax_rows(eta, work, out_prob):
+    """Softmax along the rows of eta (m, K); work has 2 K + 3 rows of at least m, used to their full length."""
+    m, n_classes = eta.shape
+    columns, prob = work[:n_classes], work[n_classes : 2 * n_classes]
+    columns[:, m:] = 0.0
+    for i in range(m):
+        for k in range(n_classes):
+            columns[k, i] = eta[i, k]
+    set_softmax(columns, prob, work[-3], work[-2], work[-1])
+    for i in range(m):
+        for k in range(n_classes):
+            out_prob[i, k] = prob[k, i]
+
+
+@driver
+def softmax(eta, bounds, out_prob):
+    """Softmax along the rows of eta (n, K)."""
+    work = np.empty((bounds.size - 1, 2 * eta.shape[1] + 3, 64))
+    for c in prange(bounds.size - 1):
+        for first in range(bounds[c], bounds[c + 1], 64):
+            last = min(first + 64, bounds[c + 1])
+            softmax_rows(eta[first:last], work[c], out_prob[first:last])
+
+
+@driver
+def logsumexp(eta, bounds, out):
+    """Log of the sum of exponentials along the rows of eta (n, K), into out (n,)."""
+    for c in prange(bounds.size - 1):
+        for i in range(bounds[c], bounds[c + 1]):
+            row = eta[i]
+            largest = row[0]
+            for k in range(1, row.size):
+                largest = largest if row[k] < largest else row[k]
+            rest = 0.0
+            ties = -1.0
+            for k in range(row.size):
+                below = row[k] < largest
+                rest += pointwise.exp_negative(row[k] - largest) if below else 0.0
+                ties += 0.0 if below else 1.0
+            out[i] = largest + pointwise.log1p_nonnegative(rest + ties)
+
+
+@driver
+def sigmoid(eta, bounds, out):
+    """Sigmoid of every entry of eta (n,)."""
+    for c in prange(bounds.size - 1):
+        for i in range(bounds[c], bounds[c + 1]):
+            out[i] = pointwise.sigmoid(eta[i])
+
+
+@driver
+def log1pexp(eta, bounds, out):
+    """Log(1 + exp(eta)) of every entry of eta (n,)."""
+    for c in prange(bounds.size - 1):
+        for i in range(bounds[c], bounds[c + 1]):
+            out[i] = pointwise.log1pexp(eta[i])
+
+
+@driver
+def loss_slope_curvature(eta, y, bounds, out_loss, out_slope, out_curvature):
+    """Loss and its two derivatives of every row, for y in [0, 1]."""
+    for c in prange(bounds.size - 1):
+        for i in range(bounds[c], bounds[c + 1]):
+            value, first, second = pointwise.loss_slope_curvature(eta[i], y[i])
+            out_loss[i] = value
+            out_slope[i] = first
+            out_curvature[i] = second
