@@ -3,15 +3,16 @@
 1. The naive loop (`naive_*`): Python visits one sample at a time and NumPy only ever sees that sample.
 2. The vectorised version (`vectorised_*`): the same arithmetic as whole-array NumPy.
 
-Both do the same gradient descent and keep the same histories, so that a difference in time is a difference in execution:
+Both do the same gradient descent and keep the same histories, so that a difference in time is one in execution:
 
     p_i = 1 / (1 + exp(-eta_i)),   eta_i = x_i·w + b
     loss = -mean(y log(p + 1e-15) + (1 - y) log(1 - p + 1e-15))
     gradient = mean((p_i - y_i) (1, x_i)),   (b, w) <- (b, w) - learning_rate * gradient
     quadratic cost = mean((eta - y)²), of the raw score; it is watched, not minimised
 
-`coef` has the intercept last everywhere outside this module's loops: shape (n_features + 1,), or (n_classes, n_features + 1).
-These are readable references, also used as twins in the tests; they check nothing and exp may overflow for |eta| > 709.
+`coef` has the intercept last wherever it crosses this module's border: shape (n_features + 1,), for softmax (n_classes,
+n_features + 1). These are readable references, also used as twins in the tests; they check nothing, and exp may
+overflow for |eta| > 709.
 """
 
 from collections.abc import Callable, Iterable
@@ -153,7 +154,7 @@ def vectorised_gradient(weights, rows, y):
 def vectorised_descent(X, y, X_test=None, y_test=None, *, learning_rate=0.1, max_iter=10_000, tol=1e-3, start=None):
     """Full-batch gradient descent in whole-array NumPy, with the histories.
 
-    X (n_samples, n_features), y in {0, 1} or {-1, +1}; X_test and y_test are only watched. start: coef, zero by default.
+    X (n_samples, n_features), y in {0, 1} or {-1, +1}; X_test and y_test are only watched. start: coef, default zero.
     Stops after max_iter updates, or when the norm of an update is below tol (0: never); the weights returned are then
     those *before* that update, while n_iter and the histories (train_loss, test_loss, train_quadratic, test_quadratic,
     each taken after the update) include it. Cost of an iteration: six products with X and X_test.
@@ -265,8 +266,8 @@ def stochastic_epochs(
     orders: one array of row indices an epoch, so that an implementation with its own random numbers can be compared.
     g = mean over the batch of the loss gradient, plus alpha * w (never on the intercept);
     rule "sgd": coef -= learning_rate * g;  "adagrad": G += g², coef -= learning_rate * g / (√G + eps), G from zero.
-    Binary for n_classes = 2, softmax with coef (n_classes, n_features + 1) above. train_loss holds the mean loss without
-    penalty after each epoch. Cost of an epoch: n_samples / batch_size rounds of NumPy calls.
+    Binary for n_classes = 2, softmax with coef (n_classes, n_features + 1) above. train_loss is the mean loss without
+    penalty, after each epoch. Cost of an epoch: n_samples / batch_size rounds of NumPy calls.
     """
     rows = np.column_stack([X, np.ones(len(X))])
     if n_classes == 2:
@@ -287,7 +288,9 @@ def stochastic_epochs(
     return _epochs(gradient, loss, coef, orders, batch_size, rule, learning_rate, alpha, eps)
 
 
-def naive_epochs(X, y, orders: Iterable, *, batch_size=1, rule="sgd", learning_rate=0.1, alpha=0.0, eps=1e-8, start=None):
+def naive_epochs(
+    X, y, orders: Iterable, *, batch_size=1, rule="sgd", learning_rate=0.1, alpha=0.0, eps=1e-8, start=None
+):
     """As `stochastic_epochs` with two classes, but Python visits the samples of a batch one by one."""
     columns = np.vstack([np.asarray(X).T, np.ones(len(X))])
     y = zero_one(y)

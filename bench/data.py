@@ -1,8 +1,8 @@
 """Data makers for the benchmarks: each returns (X, y) from a seed, in blocks, with labels drawn from the model itself.
 
-The coefficients are scaled so that the linear predictor has a standard deviation of about SPREAD: the classes overlap (the
-best possible classifier errs on about one row in five), so an optimum exists even without a penalty where n is well above p.
-y is int64 class indices. Peak memory is X, y and one block.
+The coefficients are scaled so that the linear predictor has a standard deviation of about SPREAD: the classes overlap
+(the best possible classifier errs on about one row in five), so where n is well above p an optimum exists even without
+a penalty. y is int64 class indices. Peak memory is X, y and one block.
 """
 
 import numpy as np
@@ -46,7 +46,8 @@ def raw_units(n, p, seed=0, dtype=np.float64, order="C"):
     rng = np.random.default_rng([seed, 1])
     scale = 10.0 ** rng.permutation(np.linspace(-2, 2, p))
     shift = scale * rng.uniform(-5, 5, p)
-    return _dense(n, p, seed, dtype, order, _direction(p, seed), lambda z: z * scale.astype(dtype) + shift.astype(dtype))
+    scale, shift = scale.astype(dtype), shift.astype(dtype)
+    return _dense(n, p, seed, dtype, order, _direction(p, seed), lambda z: z * scale + shift)
 
 
 def correlated(n, p, condition=1e4, seed=0, dtype=np.float64, order="C"):
@@ -82,8 +83,8 @@ def wide(n, p, seed=0, dtype=np.float64, order="C"):
 def one_hot(n, levels=(4, 12, 60, 400), rare=5, seed=0, numeric=4, dtype=np.float64):
     """Numeric columns beside dummies of factors with the given numbers of levels, as CSR; reference levels dropped.
 
-    Levels have Zipf frequencies, except that the last level of each factor occurs in exactly `rare` rows, both labels among
-    them. Columns: numeric, then sum(levels) - len(levels) dummies.
+    Levels have Zipf frequencies, except that the last level of each factor occurs in exactly `rare` rows, both labels
+    among them. Columns: numeric, then sum(levels) - len(levels) dummies.
     """
     rng = np.random.default_rng(seed)
     Z = rng.standard_normal((n, numeric))

@@ -196,9 +196,9 @@ def test_epochs_loop_equals_vectorised(rule, batch_size):
     rng = np.random.default_rng(5)
     X, y = rng.normal(size=(50, 3)), rng.integers(0, 2, 50)
     orders = [rng.permutation(50) for _ in range(4)]
-    kwargs = {"batch_size": batch_size, "rule": rule, "learning_rate": 0.2, "alpha": 0.01, "start": [0.1, 0.2, 0.3, 0.4]}
-    loop = baselines.naive_epochs(X, y, orders, **kwargs)
-    vectorised = baselines.stochastic_epochs(X, y, orders, **kwargs)
+    kwargs = {"batch_size": batch_size, "rule": rule, "learning_rate": 0.2, "alpha": 0.01}
+    loop = baselines.naive_epochs(X, y, orders, **kwargs, start=[0.1, 0.2, 0.3, 0.4])
+    vectorised = baselines.stochastic_epochs(X, y, orders, **kwargs, start=[0.1, 0.2, 0.3, 0.4])
     assert loop.n_iter == vectorised.n_iter == 4
     np.testing.assert_allclose(loop.coef, vectorised.coef, rtol=1e-11)
     np.testing.assert_allclose(loop.history["train_loss"], vectorised.history["train_loss"], rtol=1e-11)
@@ -215,7 +215,7 @@ def test_one_full_batch_epoch_is_gradient_descent():
 
 @pytest.mark.parametrize("rule", ["sgd", "adagrad"])
 def test_first_softmax_update(rule):
-    """One update of all rows at once against the penalised loss's numerical gradient: the intercept is not penalised."""
+    """One update of all rows against the penalised loss's numerical gradient; the intercept is not penalised."""
     rng = np.random.default_rng(6)
     X, labels, start = rng.normal(size=(30, 2)), rng.integers(0, 3, 30), rng.normal(size=(3, 3))
     g = central_difference(lambda coef: softmax_loss(coef, X, labels, alpha=0.3), start)
