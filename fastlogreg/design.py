@@ -34,8 +34,8 @@ class Design(Protocol):
     def rows(self, values):
         """Return a row-aligned array (y, weight, offset, eta, …) as it lives beside the rows of X."""
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0):
-        """Run a driver over all rows and return the sum of its partial results, in row order."""
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, between=None):
+        """Run a driver over rows and return the sum of its partial results, in row order."""
 
 
 class ArrayDesign:
@@ -59,8 +59,8 @@ class ArrayDesign:
     def rows(self, values):
         return values
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0):
-        """Run a driver over all rows.
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, between=None):
+        """Run a driver over rows.
 
         Parameters
         ----------
@@ -72,18 +72,21 @@ class ArrayDesign:
             Length of the partial sums; none for a kernel that writes rows.
         work : float
             Multiply-adds per entry of X.
+        between : (int, int), optional
+            First row and the one after the last; all rows by default.
 
         Returns
         -------
         ndarray of shape (size,) or None
         """
-        n_rows = self.shape[0]
+        first, last = between or (0, self.shape[0])
+        n_rows = last - first
         row_work = self.entries_per_row * work
         n_chunks = MAX_CHUNKS if not size else max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // size))
         n_chunks = int(max(1, min(n_chunks, n_rows, n_rows * row_work // SERIAL_WORK)))
         n_segments = int(np.ceil(n_rows * row_work / SEGMENT_WORK)) or 1
         threads = self.threads if n_chunks > 1 else 1
-        bounds = np.arange(n_segments * n_chunks + 1) * n_rows // (n_segments * n_chunks)
+        bounds = first + np.arange(n_segments * n_chunks + 1) * n_rows // (n_segments * n_chunks)
         out = () if size is None else (np.zeros((n_chunks, size)),)
         for segment in range(n_segments):
             here = bounds[segment * n_chunks : (segment + 1) * n_chunks + 1]

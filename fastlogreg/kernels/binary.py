@@ -7,7 +7,7 @@ bounds (n_chunks + 1,), the first row of every chunk; out (n_chunks, size), one 
 import numpy as np
 from numba import prange
 
-from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, pack, prefetch_next
+from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, copy_scaled, pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.panels import add_gradient, add_product, scale_panel, set_eta
 from fastlogreg.kernels.pointwise import loss_slope_curvature
@@ -165,3 +165,34 @@ def hessian_product(X, y, weight, offset, coef, vector, bounds, out):
     work = np.empty((bounds.size - 1, 3, block_rows(X)))
     for c in prange(bounds.size - 1):
         hessian_product_rows(X, y, weight, offset, coef, vector, bounds[c], bounds[c + 1], work[c], out[c])
+
+
+# --- panels for BLAS --------------------------------------------------------------------------------------------
+
+
+@kernel
+def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop, work, out):
+    """As value_gradient_rows, and row i of sqrt(w·curvature)·(x, 1) to row i - origin of out_panel."""
+    size = work.shape[1]
+    value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out)
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        m = last - first
+        eta, curvature = work[0, :m], work[1, :m]
+        block_eta(X, first, last, coef, eta)
+        add_rows(offset, first, eta)
+        set_curvature(eta, y[first:last], curvature)
+        scale_rows(weight, first, curvature)
+        for i in range(m):
+            curvature[i] = np.sqrt(curvature[i])
+        copy_scaled(X, first, last, curvature, out_panel[first - origin : last - origin])
+
+
+@driver
+def scaled_panel(X, y, weight, offset, coef, out_panel, origin, bounds, out):
+    """Drive scaled_panel_rows; out has p + 2 columns."""
+    work = np.empty((bounds.size - 1, 3, block_rows(X)))
+    for c in prange(bounds.size - 1):
+        scaled_panel_rows(
+            X, y, weight, offset, coef, out_panel, origin, bounds[c], bounds[c + 1], work[c], out[c]
+        )

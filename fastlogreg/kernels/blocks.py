@@ -262,6 +262,53 @@ def _add_block_gradient(X, first, last, slope, gradient):
     return lambda X, first, last, slope, gradient: chosen(X, first, last, slope, gradient)
 
 
+# --- scaled copy ------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _copy_c(X, first, last, row_scale, target):
+    n_columns = X.shape[1]
+    for i in range(last - first):
+        source, row, scale = X[first + i], target[i], row_scale[i]
+        for j in range(n_columns):
+            row[j] = scale * source[j]
+        row[n_columns] = scale
+
+
+@kernel
+def _copy_f(X, first, last, row_scale, target):
+    n_columns = X.shape[1]
+    for j in range(n_columns):
+        source = X[first:last, j]
+        for i in range(last - first):
+            target[i, j] = row_scale[i] * source[i]
+    target[:, n_columns] = row_scale
+
+
+@kernel
+def _copy_csr(X, first, last, row_scale, target):
+    target[:] = 0.0
+    for i in range(first, last):
+        scale = row_scale[i - first]
+        for k in range(X.indptr[i], X.indptr[i + 1]):
+            target[i - first, X.indices[k]] += scale * X.data[k]
+        target[i - first, X.n_features] = scale
+
+
+_COPY = _copy_c, _copy_f, _copy_csr
+
+
+def copy_scaled(X, first, last, row_scale, target):
+    """Set target (m, p + 1) to row_scale times rows (x, 1) of X[first:last]."""
+    _implementation(X, _COPY)(X, first, last, row_scale, target)
+
+
+@overload(copy_scaled)
+def _copy_scaled(X, first, last, row_scale, target):
+    chosen = _implementation(X, _COPY)
+    return lambda X, first, last, row_scale, target: chosen(X, first, last, row_scale, target)
+
+
 # --- squares ----------------------------------------------------------------------------------------------------
 
 

@@ -11,12 +11,6 @@ TILE = 4
 
 
 @kernel
-def padded(size):
-    """Round up to a whole number of tiles."""
-    return (size + TILE - 1) // TILE * TILE
-
-
-@kernel
 def set_eta(coef, panel, eta):
     """Set eta = coef @ panel for one vector of coefficients, padded like the panel.
 

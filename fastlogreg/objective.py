@@ -1,0 +1,199 @@
+"""Mean logistic loss plus L2 penalty as a function of the coefficients alone."""
+
+import numpy as np
+from scipy.linalg.blas import dsyrk
+
+from fastlogreg.design import EMPTY
+from fastlogreg.kernels import binary, multinomial
+from fastlogreg.kernels.panels import TILE
+
+NO_OFFSET = np.empty((0, 0))
+
+# Largest number of coefficients for which each thread sums a Hessian of its own in one read of X. Above it, panels
+# of rows are scaled by a kernel and added by BLAS to one shared Hessian.
+OWN_HESSIAN = 256
+PANEL_ROWS = 2048
+
+
+def _padded(size):
+    return -(-size // TILE) * TILE
+
+
+def power_of_two_scales(squares, n_rows):
+    """Return the power of two nearest the root mean square of each column, 1 where a column is zero.
+
+    Parameters
+    ----------
+    squares : ndarray of shape (n_features,)
+        Σ x² of every column.
+    n_rows : int
+    """
+    rms = np.sqrt(squares / max(1, n_rows))
+    rms[rms == 0.0] = 1.0
+    return np.exp2(np.round(np.log2(rms)))
+
+
+class LogisticObjective:
+    """F(coef) = Σ w_i L(eta_i, y_i) / Σ w_i + ½ l2 Σ coef_j², eta = X coef + intercept + offset.
+
+    L is log(1 + exp(eta)) - y eta for two classes and logsumexp(eta) - eta_y for more. The intercept, last in coef,
+    is not penalised. Every method's answer depends on its arguments only, and costs one pass over X.
+
+    Parameters
+    ----------
+    design : Design
+        The rows of X, (n_samples, n_features).
+    y : ndarray of shape (n_samples,)
+        In [0, 1], float64, for two classes; class index, int64, for more.
+    weight : ndarray of shape (n_samples,), optional
+    offset : ndarray of shape (n_samples,) or (n_samples, n_classes), optional
+    l2 : float
+        Strength of the penalty on the scale of the mean loss: 1 / (C Σ w).
+    n_classes : int
+    fit_intercept : bool
+        If False the derivatives in the intercept are zero, so that it stays where it starts.
+    squares : ndarray of shape (n_features,), optional
+        Σ x² of the columns where known; else one more pass.
+    """
+
+    def __init__(
+        self, design, y, *, weight=None, offset=None, l2=0.0, n_classes=2, fit_intercept=True, squares=None
+    ):
+        self.design = design
+        self.binary = n_classes == 2
+        self.n_classes = n_classes
+        self.l2 = l2
+        self.fit_intercept = fit_intercept
+        self.n_passes = 0.0
+        n_rows, n_columns = design.shape
+        self.shape = (n_columns + 1,) if self.binary else (n_classes, n_columns + 1)
+        self.total_weight = float(n_rows) if weight is None else float(weight.sum())
+        no_offset = EMPTY if self.binary else NO_OFFSET
+        self._y = design.rows(y)
+        self._weight = EMPTY if weight is None else design.rows(weight)
+        self._offset = no_offset if offset is None else design.rows(offset)
+        if squares is None:
+            squares = design.column_squares()
+            self.n_passes += 1.0
+        self.scales = np.append(power_of_two_scales(squares, n_rows), 1.0)
+
+    @property
+    def n_coef(self):
+        """Number of coefficients, intercepts included."""
+        return int(np.prod(self.shape))
+
+    def violation(self, gradient):
+        """Return the max-norm of the gradient in scaled coordinates."""
+        return float(np.max(np.abs(gradient / self.scales)))
+
+    def value_gradient(self, coef):
+        """Return F and its gradient, shaped like coef; one pass."""
+        kernel = binary.value_gradient if self.binary else multinomial.value_gradient
+        shared = self._shared(coef) if not self.binary else (coef,)
+        sums = self._run(kernel, self._rows, shared, size=1 + shared[0].size)
+        return self._penalised(coef, sums[0], self._unpadded(sums[1:], shared[0].shape))
+
+    def value_gradient_hessian(self, coef):
+        """Return F, its gradient and its Hessian (n_coef, n_coef); one pass, O(n p²) or O(n K² p²) arithmetic."""
+        if self.binary and coef.size > OWN_HESSIAN:
+            value, gradient, hessian = self._panel_hessian(coef)
+        else:
+            kernel = binary.value_gradient_hessian if self.binary else multinomial.value_gradient_hessian
+            shared = self._shared(coef)
+            padded = shared[0]
+            n_blocks = 1 if self.binary else self.n_classes
+            q = padded.shape[-1]
+            sums = self._run(
+                kernel, self._rows, shared, size=1 + padded.size + (n_blocks * q) ** 2, work=n_blocks**2 * q / 2
+            )
+            value = sums[0]
+            gradient = self._unpadded(sums[1 : 1 + padded.size], padded.shape)
+            hessian = sums[1 + padded.size :].reshape(n_blocks, n_blocks, q, q)
+        value, gradient = self._penalised(coef, value, gradient)
+        return value, gradient, self._hessian(hessian)
+
+    def hessian_product(self, coef, vector):
+        """Return the Hessian at coef times a vector, both shaped like coef; one pass."""
+        if self.binary:
+            sums = self._run(binary.hessian_product, self._rows, (coef, vector), size=coef.size, work=2)
+            product = sums
+        else:
+            padded, n_classes = self._shared(coef)
+            shared = (padded, self._shared(vector)[0], n_classes)
+            sums = self._run(multinomial.hessian_product, (self._weight, self._offset), shared, size=padded.size)
+            product = self._unpadded(sums, padded.shape)
+        product = product / self.total_weight
+        product[..., :-1] += self.l2 * vector[..., :-1]
+        if not self.fit_intercept:
+            product[..., -1] = 0.0
+        return product
+
+    # --- how kernels are called ---------------------------------------------------------------------------------
+
+    @property
+    def _rows(self):
+        return self._y, self._weight, self._offset
+
+    def _run(self, kernel, rows, shared, *, size, work=1.0):
+        self.n_passes += 1.0
+        return self.design.run(kernel, rows, shared, size=size, work=work * (1 if self.binary else self.n_classes))
+
+    def _shared(self, coef):
+        """Return coef padded with zeros to whole tiles, and the number of classes where there are more than two."""
+        if self.binary:
+            padded = np.zeros(_padded(coef.size))
+            padded[: coef.size] = coef
+            return (padded,)
+        padded = np.zeros((_padded(self.n_classes), _padded(self.shape[1])))
+        padded[: self.n_classes, : self.shape[1]] = coef
+        return padded, self.n_classes
+
+    def _unpadded(self, sums, shape):
+        return sums.reshape(shape)[tuple(slice(size) for size in self.shape)]
+
+    def _penalised(self, coef, value, gradient):
+        gradient = gradient / self.total_weight
+        gradient[..., :-1] += self.l2 * coef[..., :-1]
+        if not self.fit_intercept:
+            gradient[..., -1] = 0.0
+        return value / self.total_weight + 0.5 * self.l2 * float(np.sum(coef[..., :-1] ** 2)), gradient
+
+    def _hessian(self, sums):
+        """Return the full symmetric Hessian of F from the kernel's blocks and tiles on and above the diagonal."""
+        size = self.shape[-1]
+        n_blocks = sums.shape[0]
+        full = np.empty((n_blocks, size, n_blocks, size))
+        for k in range(n_blocks):
+            for other in range(k, n_blocks):
+                block = np.triu(sums[k, other, :size, :size])
+                block += np.triu(block, 1).T
+                full[k, :, other] = full[other, :, k] = block
+        hessian = full.reshape(self.n_coef, self.n_coef)
+        hessian /= self.total_weight
+        diagonal = np.einsum("ii->i", hessian).reshape(n_blocks, size)
+        diagonal[:, :-1] += self.l2
+        if not self.fit_intercept:
+            full[:, -1] = 0.0
+            full[:, :, :, -1] = 0.0
+            diagonal[:, -1] = 1.0
+        return hessian
+
+    def _panel_hessian(self, coef):
+        """Return sums of loss, gradient and Hessian, the last by BLAS on panels of scaled rows.
+
+        OpenBLAS has no kernel for tall and narrow panels, but from a few hundred columns on it is nearly as fast as
+        the register tiles, and one shared accumulator takes the memory of one Hessian.
+        """
+        n_rows = self.design.shape[0]
+        q = coef.size
+        panel = np.empty((min(PANEL_ROWS, n_rows), q))
+        hessian = np.zeros((q, q), order="F")
+        sums = np.zeros(1 + q)
+        for first in range(0, n_rows, PANEL_ROWS):
+            last = min(first + PANEL_ROWS, n_rows)
+            sums += self.design.run(
+                binary.scaled_panel, self._rows, (coef, panel, first), size=1 + q, between=(first, last)
+            )
+            hessian = dsyrk(1.0, panel[: last - first].T, beta=1.0, c=hessian, overwrite_c=1)
+        self.n_passes += 1.0
+        return sums[0], sums[1:], hessian[None, None]

@@ -1,0 +1,98 @@
+"""L-BFGS in scaled coordinates."""
+
+from collections import deque
+
+import numpy as np
+
+from fastlogreg.result import Status
+from fastlogreg.solvers.progress import Progress
+
+MEMORY = 10
+ARMIJO = 1e-4
+WOLFE = 0.9
+MAX_TRIALS = 40
+
+
+def lbfgs(objective, start, *, tol, max_iter, callback=None):
+    """Minimise by limited-memory BFGS steps, with a line search for the weak Wolfe conditions.
+
+    Coordinates are scaled by the powers of two of the objective, so that units do not matter; conditioning does.
+
+    Parameters
+    ----------
+    objective : LogisticObjective
+    start : ndarray of objective.shape
+    tol : float
+        Stop when the violation is at most tol.
+    max_iter : int
+    callback : callable, optional
+        Called after every iteration with the Progress; a true answer stops.
+
+    Returns
+    -------
+    Result
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization (2006), section 7.2; line search of Lewis and Overton (2013).
+    """
+    progress = Progress(objective, tol, max_iter, callback)
+    scales = objective.scales
+    coef = start
+    value, gradient = objective.value_gradient(coef)
+    pairs = deque(maxlen=MEMORY)
+    while (status := progress.record(value, objective.violation(gradient))) is None:
+        direction = _direction(gradient / scales, pairs) / scales
+        accepted = _search(objective, coef, value, gradient, direction, 1.0 if pairs else None)
+        if accepted is None:
+            if not pairs:
+                status = Status.PRECISION
+                break
+            pairs.clear()  # the curvature model may be what is wrong: once more along the gradient
+            progress.history.pop()
+            continue
+        new_coef, new_value, new_gradient = accepted
+        change, slope_change = (new_coef - coef) * scales, (new_gradient - gradient) / scales
+        curvature = float(np.sum(change * slope_change))
+        if curvature > 0.0:
+            pairs.append((change, slope_change, curvature))
+        coef, value, gradient = new_coef, new_value, new_gradient
+    return progress.result(coef, status)
+
+
+def _direction(gradient, pairs):
+    """Return minus the inverse Hessian estimate times the gradient (two-loop recursion)."""
+    direction = -gradient
+    weights = []
+    for change, slope_change, curvature in reversed(pairs):
+        weight = float(np.sum(change * direction)) / curvature
+        direction = direction - weight * slope_change
+        weights.append(weight)
+    if pairs:
+        _, slope_change, curvature = pairs[-1]
+        direction = direction * (curvature / float(np.sum(slope_change**2)))
+    for (change, slope_change, curvature), weight in zip(pairs, reversed(weights), strict=True):
+        direction = direction + (weight - float(np.sum(slope_change * direction)) / curvature) * change
+    return direction
+
+
+def _search(objective, coef, value, gradient, direction, step):
+    """Return (coef, value, gradient) at a step that satisfies the weak Wolfe conditions, or None."""
+    slope = float(np.sum(gradient * direction))
+    if slope >= 0.0:
+        return None
+    if step is None:  # scaled curvature is at most ¼ of the mean square sum of a row: a safe first guess
+        step = min(1.0, 4.0 / coef.shape[-1])
+    low, high = 0.0, np.inf
+    rounding = 8.0 * np.finfo(float).eps * abs(value)
+    for _ in range(MAX_TRIALS):
+        trial = coef + step * direction
+        new_value, new_gradient = objective.value_gradient(trial)
+        if not new_value <= value + ARMIJO * step * slope + rounding:
+            high = step
+        elif float(np.sum(new_gradient * direction)) < WOLFE * slope:
+            low = step
+        else:
+            return trial, new_value, new_gradient
+        step = 2.0 * low if np.isinf(high) else 0.5 * (low + high)
+    return None

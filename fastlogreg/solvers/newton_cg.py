@@ -1,0 +1,73 @@
+"""Truncated Newton: each step solved by conjugate gradients on Hessian-vector products."""
+
+import numpy as np
+
+from fastlogreg.result import Status
+from fastlogreg.solvers.newton import search
+from fastlogreg.solvers.progress import Progress
+
+MAX_PRODUCTS = 200
+
+
+def newton_cg(objective, start, *, tol, max_iter, callback=None):
+    """Minimise by coef ← coef + step · direction, with H direction ≈ -g from conjugate gradients.
+
+    The residual asked of the inner solve shrinks with the violation, so that convergence is superlinear. No p × p
+    array is formed. Coordinates are scaled by the powers of two of the objective.
+
+    Parameters
+    ----------
+    objective : LogisticObjective
+    start : ndarray of objective.shape
+    tol : float
+        Stop when the violation is at most tol.
+    max_iter : int
+    callback : callable, optional
+        Called after every iteration with the Progress; a true answer stops.
+
+    Returns
+    -------
+    Result
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization (2006), section 7.1.
+    """
+    progress = Progress(objective, tol, max_iter, callback)
+    coef = start
+    value, gradient = objective.value_gradient(coef)
+    suboptimality = np.nan
+    while (status := progress.record(value, objective.violation(gradient))) is None:
+        direction = _solve(objective, coef, gradient, min(0.5, np.sqrt(progress.violation)))
+        decrement = -float(np.sum(gradient * direction))
+        accepted = search(objective.value_gradient, coef, value, direction, decrement)
+        if accepted is None:
+            status = Status.PRECISION
+            break
+        coef, value, gradient = accepted
+        shrinkage = objective.violation(gradient) / max(progress.violation, np.finfo(float).tiny)
+        suboptimality = 0.5 * decrement * shrinkage**2
+    return progress.result(coef, status, suboptimality)
+
+
+def _solve(objective, coef, gradient, forcing):
+    """Return an approximate solution of H direction = -gradient with residual at most forcing · ‖gradient‖."""
+    scales = objective.scales
+    residual = -gradient / scales
+    direction = np.zeros_like(residual)
+    conjugate = residual.copy()
+    squared = float(np.sum(residual**2))
+    target = forcing**2 * squared
+    for _ in range(MAX_PRODUCTS):
+        product = objective.hessian_product(coef, conjugate / scales) / scales
+        curvature = float(np.sum(conjugate * product))
+        if curvature <= 0.0:  # flat to working precision
+            break
+        length = squared / curvature
+        direction += length * conjugate
+        residual -= length * product
+        before, squared = squared, float(np.sum(residual**2))
+        if squared <= target:
+            break
+        conjugate = residual + (squared / before) * conjugate
+    return (direction if direction.any() else -gradient / scales) / scales
