@@ -59,7 +59,49 @@ def probability(X, offset, out_prob, coef, bounds):
         probability_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_prob)
 
 
+@kernel
+def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
+    """Set rows of the log probabilities: two columns for one row of coef, else eta - logsumexp(eta)."""
+    n_classes, size = coef.shape[0], work.shape[1]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        decision_rows(X, offset, coef, first, last, work[0], out_prob)
+        for i in range(first, last):
+            if n_classes == 1:
+                eta = out_prob[i, 0]
+                out_prob[i, 0] = -pointwise.log1pexp(eta)
+                out_prob[i, 1] = -pointwise.log1pexp(-eta)
+            else:
+                row = out_prob[i]
+                log_total, largest = log_sum(row)
+                for k in range(n_classes):
+                    row[k] = (row[k] - largest) - log_total
+
+
+@driver
+def log_probability(X, offset, out_prob, coef, bounds):
+    """Log probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
+    work = np.empty((bounds.size - 1, 1, block_rows(X)))
+    for c in prange(bounds.size - 1):
+        log_probability_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_prob)
+
+
 # --- arrays -----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def log_sum(row):
+    """Return log(Σ exp(row - largest)) and the largest; their sum is logsumexp."""
+    largest = row[0]
+    for k in range(1, row.size):
+        largest = largest if row[k] < largest else row[k]
+    rest = 0.0
+    ties = -1.0
+    for k in range(row.size):
+        below = row[k] < largest
+        rest += pointwise.exp_negative(row[k] - largest) if below else 0.0
+        ties += 0.0 if below else 1.0
+    return pointwise.log1p_nonnegative(rest + ties), largest
 
 
 @kernel
@@ -92,17 +134,8 @@ def logsumexp(eta, bounds, out):
     """Log of the sum of exponentials along the rows of eta (n, K), into out (n,)."""
     for c in prange(bounds.size - 1):
         for i in range(bounds[c], bounds[c + 1]):
-            row = eta[i]
-            largest = row[0]
-            for k in range(1, row.size):
-                largest = largest if row[k] < largest else row[k]
-            rest = 0.0
-            ties = -1.0
-            for k in range(row.size):
-                below = row[k] < largest
-                rest += pointwise.exp_negative(row[k] - largest) if below else 0.0
-                ties += 0.0 if below else 1.0
-            out[i] = largest + pointwise.log1p_nonnegative(rest + ties)
+            log_total, largest = log_sum(eta[i])
+            out[i] = largest + log_total
 
 
 @driver

@@ -1,0 +1,1 @@
+"""The estimators users import: scikit-learn's words outside, ours inside."""

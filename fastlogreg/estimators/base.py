@@ -1,0 +1,107 @@
+"""What fitted linear classifiers share: prediction in one read of X."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from fastlogreg.design import as_design
+from fastlogreg.kernels import predict
+from fastlogreg.validation import check_finite, check_offset, check_X
+
+NO_OFFSET = np.empty((0, 0))
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):
+    """Prediction from ``coef_``, ``intercept_``, ``classes_``, as logistic regression defines it."""
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: sparse X is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def decision_function(self, X, offset=None):
+        """Return the linear predictors eta = X coef + intercept + offset; one pass over X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            Added to eta; zero by default.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) for two classes, where positive means ``classes_[1]``, else (n_samples, n_classes)
+        """
+        eta = self._rows(predict.decision, X, offset, 1 if len(self._check_classes()) == 2 else len(self.classes_))
+        return eta.ravel() if eta.shape[1] == 1 else eta
+
+    def predict_proba(self, X, offset=None):
+        """Return the probability of every class, in the order of ``classes_``; one pass over X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._rows(predict.probability, X, offset, len(self._check_classes()))
+
+    def predict_log_proba(self, X, offset=None):
+        """Return the logarithm of the probabilities, finite wherever the true value is; one pass over X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._rows(predict.log_probability, X, offset, len(self._check_classes()))
+
+    def predict(self, X, offset=None, threshold=None):
+        """Return the most probable class of every row; one pass over X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        threshold : float, optional
+            For two classes: predict ``classes_[1]`` where its probability is at least this. By default, as in
+            scikit-learn, where it exceeds ½ (eta > 0).
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        classes = self._check_classes()
+        if threshold is not None:
+            if len(classes) != 2:
+                raise ValueError(f"threshold is for two classes, this model has {len(classes)}; leave it None")
+            if not 0.0 <= threshold <= 1.0:
+                raise ValueError(f"threshold must be a probability in [0, 1], got {threshold!r}")
+            return classes[(self.predict_proba(X, offset)[:, 1] >= threshold).astype(np.intp)]
+        eta = self.decision_function(X, offset)
+        return classes[(eta > 0.0).astype(np.intp) if eta.ndim == 1 else eta.argmax(axis=1)]
+
+    def _check_classes(self):
+        check_is_fitted(self)
+        return self.classes_
+
+    def _rows(self, kernel, X, offset, n_columns):
+        """Run a kernel that writes n_columns values a row."""
+        X = check_X(self, X)
+        design = as_design(X, getattr(self, "n_jobs", None))
+        coef = np.column_stack([self.coef_, self.intercept_]).astype(np.float64, order="C")
+        offset = check_offset(offset, X.shape[0], len(self.classes_))
+        offset = NO_OFFSET if offset is None else offset.reshape(X.shape[0], -1)
+        out = np.empty((X.shape[0], n_columns))
+        design.run(kernel, (offset, out), (coef,), work=len(coef))
+        if not np.isfinite(out).all():
+            check_finite(self, X, design.column_squares())
+        return out if X.dtype == np.float64 else out.astype(X.dtype)

@@ -1,0 +1,122 @@
+"""Every input check and every error message."""
+
+import numbers
+
+import numpy as np
+import scipy.sparse
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+
+FLOATS = (np.float64, np.float32)
+
+
+def check_X(estimator, X, *, reset=False):
+    """Return X as float64 or float32, dense in any order or CSR; entries are not looked at, see check_finite."""
+    return validate_data(
+        estimator, X, reset=reset, accept_sparse="csr", dtype=FLOATS, ensure_all_finite=False
+    )
+
+
+def check_X_y(estimator, X, y, *, order=None, reset=True):
+    """Return X as check_X does, and y as labels of one dimension."""
+    X, y = validate_data(
+        estimator, X, y, reset=reset, accept_sparse="csr", dtype=FLOATS, order=order, ensure_all_finite=False
+    )
+    check_classification_targets(y)
+    return X, y
+
+
+def check_finite(estimator, X, squares):
+    """Raise a ValueError that names the first NaN or infinite entry of X.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its name and ``feature_names_in_`` appear in the message.
+    X : ndarray or CSR matrix or array
+    squares : ndarray of shape (n_features,)
+        Σ x² of every column, from a pass over X: only where one is not finite are entries looked at.
+    """
+    for column in np.flatnonzero(~np.isfinite(squares)):
+        values = X[:, [column]].toarray().ravel() if scipy.sparse.issparse(X) else X[:, column]
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            value = values[bad[0]]
+            kind = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype!r}"
+            names = getattr(estimator, "feature_names_in_", None)
+            name = f" ({names[column]!r})" if names is not None else ""
+            raise ValueError(
+                f"Input X contains {kind}.\n{type(estimator).__name__} does not accept missing or infinite values: "
+                f"the first is in row {bad[0]}, column {column}{name}. Impute or drop such rows, for example with "
+                "sklearn.impute.SimpleImputer in a pipeline."
+            )
+
+
+def encode(y):
+    """Return the sorted classes and the class index (int64) of every row; at least two classes."""
+    classes, index = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
+            f"{classes[0]!r}"
+        )
+    return classes, index.astype(np.int64, copy=False)
+
+
+def check_weight(sample_weight, class_weight, X, classes, y, index):
+    """Return the weight of every row as float64, or None where all weights are one.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), a number or None
+    class_weight : dict, "balanced" or None
+    X : ndarray or CSR
+    classes, y, index : ndarray
+        Classes, labels, and class index of each label.
+    """
+    weight = None
+    if sample_weight is not None and not isinstance(sample_weight, numbers.Number):
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    elif sample_weight is not None:
+        weight = np.full(X.shape[0], float(sample_weight))
+    if weight is not None:
+        if weight.min() < 0.0:
+            row = int(np.argmax(weight < 0.0))
+            raise ValueError(
+                f"Negative values in data passed to `sample_weight`: row {row} has {weight[row]}. Weights count how "
+                "often a row is there; drop the row or give it weight 0."
+            )
+        if not weight.any():
+            raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
+        totals = np.bincount(index, weights=weight, minlength=len(classes))
+        if not totals.all():
+            empty = classes[int(np.argmin(totals))]
+            raise ValueError(
+                f"Class {empty!r} has only rows of zero sample_weight, which do not count. Drop its rows or give at "
+                "least one of them a positive weight."
+            )
+    if class_weight is None:
+        return weight
+    if class_weight == "balanced":
+        totals = np.bincount(index, weights=weight, minlength=len(classes))
+        factors = totals.sum() / (len(classes) * totals)
+    else:
+        factors = compute_class_weight(class_weight, classes=classes, y=y)
+    return factors[index] if weight is None else weight * factors[index]
+
+
+def check_offset(offset, n_samples, n_classes):
+    """Return the offset as float64, of shape (n_samples,) or for several classes (n_samples, n_classes), or None."""
+    if offset is None:
+        return None
+    offset = np.asarray(offset, dtype=np.float64)
+    if n_classes == 2:
+        offset = column_or_1d(offset)
+    shape = (n_samples,) if n_classes == 2 else (n_samples, n_classes)
+    if offset.shape != shape:
+        raise ValueError(f"offset has shape {offset.shape}, expected {shape}: one value for each linear predictor")
+    if not np.isfinite(offset).all():
+        row = int(np.argmin(np.isfinite(offset).reshape(n_samples, -1).all(axis=1)))
+        raise ValueError(f"offset contains NaN or infinity, first in row {row}")
+    return np.ascontiguousarray(offset)

@@ -1,0 +1,36 @@
+"""Progress of a fit on the terminal."""
+
+import contextlib
+import sys
+import time
+
+# A fit that takes longer than this shows its progress on a terminal even if not asked to.
+PATIENCE = 5.0
+
+
+@contextlib.contextmanager
+def reporter(verbose, solver, max_iter):
+    """Yield a callback that prints a line an iteration: always if verbose, else after PATIENCE on a terminal."""
+    started = time.perf_counter()
+    interactive = sys.stderr.isatty()
+    printed = False
+
+    def callback(progress):
+        nonlocal printed
+        elapsed = time.perf_counter() - started
+        if verbose or (interactive and elapsed > PATIENCE):
+            printed = True
+            print(
+                f"\r{solver}: iteration {progress.n_iter} of at most {max_iter}, {elapsed:.1f} s, objective "
+                f"{progress.value:.8g}, violation {progress.violation:.2e}",
+                end="\n" if verbose else "",
+                file=sys.stderr,
+                flush=True,
+            )
+        return False
+
+    try:
+        yield callback
+    finally:
+        if printed and not verbose:
+            print(file=sys.stderr)
