@@ -1,7 +1,5 @@
 """Every input check and every error message."""
 
-import numbers
-
 import numpy as np
 import scipy.sparse
 from sklearn.utils.class_weight import compute_class_weight
@@ -64,6 +62,20 @@ def encode(y):
     return classes, index.astype(np.int64, copy=False)
 
 
+def check_weight_values(sample_weight, X):
+    """Return sample_weight as float64: one finite value for each row, none negative, not all zero."""
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weight.min() < 0.0:
+        row = int(np.argmax(weight < 0.0))
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: row {row} has {weight[row]}. Weights count how "
+            "often a row is there; drop the row or give it weight 0."
+        )
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
+    return weight
+
+
 def check_weight(sample_weight, class_weight, X, classes, y, index):
     """Return the weight of every row as float64, or None where all weights are one.
 
@@ -76,19 +88,8 @@ def check_weight(sample_weight, class_weight, X, classes, y, index):
         Classes, labels, and class index of each label.
     """
     weight = None
-    if sample_weight is not None and not isinstance(sample_weight, numbers.Number):
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-    elif sample_weight is not None:
-        weight = np.full(X.shape[0], float(sample_weight))
-    if weight is not None:
-        if weight.min() < 0.0:
-            row = int(np.argmax(weight < 0.0))
-            raise ValueError(
-                f"Negative values in data passed to `sample_weight`: row {row} has {weight[row]}. Weights count how "
-                "often a row is there; drop the row or give it weight 0."
-            )
-        if not weight.any():
-            raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
+    if sample_weight is not None:
+        weight = check_weight_values(sample_weight, X)
         totals = np.bincount(index, weights=weight, minlength=len(classes))
         if not totals.all():
             empty = classes[int(np.argmin(totals))]
