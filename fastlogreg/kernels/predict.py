@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from fastlogreg.kernels import pointwise
+from fastlogreg.kernels.binary import set_loss_slope
 from fastlogreg.kernels.blocks import block_eta, block_rows
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.multinomial import set_softmax
@@ -163,3 +164,11 @@ def loss_slope_curvature(eta, y, bounds, out_loss, out_slope, out_curvature):
             out_loss[i] = value
             out_slope[i] = first
             out_curvature[i] = second
+
+
+@driver
+def loss_slope(eta, y, bounds, out_loss, out_slope):
+    """Loss and its first derivative of every row, for y in [0, 1]."""
+    for c in prange(bounds.size - 1):
+        rows = slice(bounds[c], bounds[c + 1])
+        set_loss_slope(eta[rows], y[rows], out_loss[rows], out_slope[rows])
