@@ -34,7 +34,7 @@ class Design(Protocol):
     def rows(self, values):
         """Return a row-aligned array (y, weight, offset, eta, …) as it lives beside the rows of X."""
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, between=None):
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=None, between=None):
         """Run a driver over rows and return the sum of its partial results, in row order."""
 
 
@@ -59,19 +59,21 @@ class ArrayDesign:
     def rows(self, values):
         return values
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, between=None):
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=None, between=None):
         """Run a driver over rows.
 
         Parameters
         ----------
         kernel : Driver
-            Called as ``kernel(X, *rows, *shared, bounds[, out])``.
+            Called as ``kernel(X, *rows, *shared[, scratch], bounds[, out])``.
         rows, shared : tuple
             Row-aligned arguments, and those that every row sees whole.
         size : int, optional
             Length of the partial sums; none for a kernel that writes rows.
         work : float
             Multiply-adds per entry of X.
+        scratch : (tuple, dtype), optional
+            Shape and dtype of the workspace of one chunk.
         between : (int, int), optional
             First row and the one after the last; all rows by default.
 
@@ -88,10 +90,24 @@ class ArrayDesign:
         threads = self.threads if n_chunks > 1 else 1
         bounds = first + np.arange(n_segments * n_chunks + 1) * n_rows // (n_segments * n_chunks)
         out = () if size is None else (np.zeros((n_chunks, size)),)
+        if scratch is not None:
+            shared = (*shared, np.empty((n_chunks, *scratch[0]), dtype=scratch[1]))
         for segment in range(n_segments):
             here = bounds[segment * n_chunks : (segment + 1) * n_chunks + 1]
             kernel(self.X, *rows, *shared, here, *out, threads=threads)
         return out[0].sum(axis=0) if out else None
+
+    def sample(self, n_rows):
+        """Return a design of n_rows rows spread evenly over X, and their indices.
+
+        One row is drawn from each of n_rows equal ranges, so that rows sorted by class or time are all represented;
+        the draw within a range avoids resonance with periodic data. The same rows every time.
+        """
+        edges = np.arange(n_rows + 1) * self.shape[0] // n_rows
+        index = np.random.default_rng(0).integers(edges[:-1], edges[1:])
+        if isinstance(self.X, CSR):
+            return as_design(_matrix(self.X)[index], self.threads), index
+        return as_design(self.X[index], self.threads), index
 
     def column_squares(self):
         """Return Σ x² of every column, not finite where an entry is not; one pass."""
@@ -103,6 +119,10 @@ def _read_only(array):
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def _matrix(X):
+    return scipy.sparse.csr_array((X.data, X.indices, X.indptr), shape=(X.indptr.size - 1, X.n_features))
 
 
 def as_design(X, n_jobs=None):

@@ -9,6 +9,9 @@ from fastlogreg.kernels.panels import TILE
 
 NO_OFFSET = np.empty((0, 0))
 
+# Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
+# the rows of X it came from and those fetched ahead fit beside it.
+PANEL_BYTES = 2**17
 # Largest number of coefficients for which each thread sums a Hessian of its own in one read of X. Above it, panels
 # of rows are scaled by a kernel and added by BLAS to one shared Hessian.
 OWN_HESSIAN = 256
@@ -77,6 +80,19 @@ class LogisticObjective:
             self.n_passes += 1.0
         self.scales = np.append(power_of_two_scales(squares, n_rows), 1.0)
 
+    def sample(self, n_rows):
+        """Return the objective of n_rows rows spread evenly over the data; they need not hold every class."""
+        design, index = self.design.sample(n_rows)
+        return LogisticObjective(
+            design,
+            self._y[index],
+            weight=self._weight[index] if self._weight.size else None,
+            offset=self._offset[index] if self._offset.size else None,
+            l2=self.l2,
+            n_classes=self.n_classes,
+            fit_intercept=self.fit_intercept,
+        )
+
     @property
     def n_coef(self):
         """Number of coefficients, intercepts included."""
@@ -88,35 +104,57 @@ class LogisticObjective:
 
     def value_gradient(self, coef):
         """Return F and its gradient, shaped like coef; one pass."""
-        kernel = binary.value_gradient if self.binary else multinomial.value_gradient
-        shared = self._shared(coef) if not self.binary else (coef,)
-        sums = self._run(kernel, self._rows, shared, size=1 + shared[0].size)
+        if self.binary:
+            sums = self._run(binary.value_gradient, self._rows, (coef,), size=1 + coef.size)
+            return self._penalised(coef, sums[0], sums[1:])
+        shared = self._shared(coef)
+        sums = self._run(multinomial.value_gradient, self._rows, shared, size=1 + shared[0].size)
         return self._penalised(coef, sums[0], self._unpadded(sums[1:], shared[0].shape))
 
-    def value_gradient_hessian(self, coef):
-        """Return F, its gradient and its Hessian (n_coef, n_coef); one pass, O(n p²) or O(n K² p²) arithmetic."""
+    def value_gradient_hessian(self, coef, precision=np.float64):
+        """Return F, its gradient and its Hessian (n_coef, n_coef); one pass, O(n p²) or O(n K² p²) arithmetic.
+
+        Parameters
+        ----------
+        coef : ndarray of self.shape
+        precision : dtype, default=float64
+            Of the products in the Hessian; float32 takes half the time. Value and gradient are float64.
+        """
         if self.binary and coef.size > OWN_HESSIAN:
             value, gradient, hessian = self._panel_hessian(coef)
-        else:
-            kernel = binary.value_gradient_hessian if self.binary else multinomial.value_gradient_hessian
-            shared = self._shared(coef)
-            padded = shared[0]
-            n_blocks = 1 if self.binary else self.n_classes
-            q = padded.shape[-1]
+        elif self.binary:
+            q = _padded(coef.size)
+            # 8 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
+            rows = min(264, max(1, PANEL_BYTES // (8 * 64 * q)) * 64 + 8)
             sums = self._run(
-                kernel, self._rows, shared, size=1 + padded.size + (n_blocks * q) ** 2, work=n_blocks**2 * q / 2
+                binary.value_gradient_hessian,
+                self._rows,
+                (coef,),
+                size=1 + coef.size + q * q,
+                work=q / 2,
+                scratch=((q, rows), precision),
             )
-            value = sums[0]
-            gradient = self._unpadded(sums[1 : 1 + padded.size], padded.shape)
-            hessian = sums[1 + padded.size :].reshape(n_blocks, n_blocks, q, q)
+            value, gradient = sums[0], sums[1 : 1 + coef.size]
+            hessian = sums[1 + coef.size :].reshape(1, 1, q, q)
+        else:
+            padded, n_classes = self._shared(coef)
+            q = padded.shape[1]
+            sums = self._run(
+                multinomial.value_gradient_hessian,
+                self._rows,
+                (padded, n_classes),
+                size=1 + padded.size + (n_classes * q) ** 2,
+                work=n_classes * q / 2,
+            )
+            value, gradient = sums[0], self._unpadded(sums[1 : 1 + padded.size], padded.shape)
+            hessian = sums[1 + padded.size :].reshape(n_classes, n_classes, q, q)
         value, gradient = self._penalised(coef, value, gradient)
         return value, gradient, self._hessian(hessian)
 
     def hessian_product(self, coef, vector):
         """Return the Hessian at coef times a vector, both shaped like coef; one pass."""
         if self.binary:
-            sums = self._run(binary.hessian_product, self._rows, (coef, vector), size=coef.size, work=2)
-            product = sums
+            product = self._run(binary.hessian_product, self._rows, (coef, vector), size=coef.size, work=2)
         else:
             padded, n_classes = self._shared(coef)
             shared = (padded, self._shared(vector)[0], n_classes)
@@ -134,16 +172,13 @@ class LogisticObjective:
     def _rows(self):
         return self._y, self._weight, self._offset
 
-    def _run(self, kernel, rows, shared, *, size, work=1.0):
+    def _run(self, kernel, rows, shared, *, size, work=1.0, scratch=None):
         self.n_passes += 1.0
-        return self.design.run(kernel, rows, shared, size=size, work=work * (1 if self.binary else self.n_classes))
+        work *= 1 if self.binary else self.n_classes
+        return self.design.run(kernel, rows, shared, size=size, work=work, scratch=scratch)
 
     def _shared(self, coef):
-        """Return coef padded with zeros to whole tiles, and the number of classes where there are more than two."""
-        if self.binary:
-            padded = np.zeros(_padded(coef.size))
-            padded[: coef.size] = coef
-            return (padded,)
+        """Return coef padded with zeros to whole tiles, and the number of classes."""
         padded = np.zeros((_padded(self.n_classes), _padded(self.shape[1])))
         padded[: self.n_classes, : self.shape[1]] = coef
         return padded, self.n_classes
@@ -156,7 +191,7 @@ class LogisticObjective:
         gradient[..., :-1] += self.l2 * coef[..., :-1]
         if not self.fit_intercept:
             gradient[..., -1] = 0.0
-        return value / self.total_weight + 0.5 * self.l2 * float(np.sum(coef[..., :-1] ** 2)), gradient
+        return float(value) / self.total_weight + 0.5 * self.l2 * float(np.sum(coef[..., :-1] ** 2)), gradient
 
     def _hessian(self, sums):
         """Return the full symmetric Hessian of F from the kernel's blocks and tiles on and above the diagonal."""

@@ -9,7 +9,7 @@ from numba import prange
 
 from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, copy_scaled, pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.panels import add_gradient, add_product, scale_panel, set_eta
+from fastlogreg.kernels.panels import add_product, scale_panel
 from fastlogreg.kernels.pointwise import loss_slope_curvature
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
         scale_rows(weight, first, loss)
         scale_rows(weight, first, slope)
         out[0] += total(loss)
-        add_block_gradient(X, first, last, slope, gradient)
+        add_block_gradient(X, first, last, slope, gradient, True)
         gradient[-1] += total(slope)
 
 
@@ -91,50 +91,45 @@ def value_gradient(X, y, weight, offset, coef, bounds, out):
 
 
 @kernel
-def panel_rows(n_columns):
-    """Rows of a panel: half a megabyte at most, so that it stays in the second-level cache."""
-    return max(32, min(512, 65536 // n_columns // 8 * 8))
-
-
-@kernel
 def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, work, out):
-    """Add the loss to out[0], the gradient to the next q entries, the Hessian to the last q * q; q is padded."""
+    """As value_gradient_rows, and the Hessian to the last q * q columns of out; q = panel.shape[0] is padded.
+
+    Only tiles on and above the diagonal are summed. The precision of the panel is that of the products; linear
+    predictors and gradient are float64 whatever it is.
+    """
     q, size = panel.shape
-    gradient = out[1 : 1 + q]
-    hessian = out[1 + q :].reshape(q, q)
-    eta, loss, slope, curvature = work[0], work[1], work[2], work[3]
+    gradient = out[1 : 1 + coef.size]
+    hessian = out[1 + coef.size :].reshape(q, q)
     for first in range(start, stop, size):
         last = min(first + size, stop)
         m = last - first
-        pack(X, first, last, panel)
-        set_eta(coef, panel, eta)
-        add_rows(offset, first, eta[:m])
-        set_loss_slope(eta[:m], y[first:last], loss[:m], slope[:m])
-        set_curvature(eta[:m], y[first:last], curvature[:m])
-        scale_rows(weight, first, loss[:m])
-        scale_rows(weight, first, slope[:m])
+        eta, loss, slope, curvature = work[0, :m], work[1, :m], work[2, :m], work[3]
+        block_eta(X, first, last, coef, eta)
+        add_rows(offset, first, eta)
+        set_loss_slope(eta, y[first:last], loss, slope)
+        set_curvature(eta, y[first:last], curvature[:m])
+        scale_rows(weight, first, loss)
+        scale_rows(weight, first, slope)
         scale_rows(weight, first, curvature[:m])
-        slope[m:] = 0.0
-        out[0] += total(loss[:m])
-        add_gradient(slope, panel, gradient)
+        out[0] += total(loss)
+        add_block_gradient(X, first, last, slope, gradient, False)
+        gradient[-1] += total(slope)
         for i in range(m):
             curvature[i] = np.sqrt(curvature[i])
+        pack(X, first, last, panel)
         scale_panel(curvature, panel)
         for j in range(0, q, 4):
-            add_product(panel, panel, j, j, hessian)
             prefetch_next(X, first, last, j // 4, q // 4)
+            add_product(panel, panel, j, j, hessian)
 
 
 @driver
-def value_gradient_hessian(X, y, weight, offset, coef, bounds, out):
-    """Drive value_gradient_hessian_rows; out has 1 + q + q * q columns, coef is padded to q."""
-    q = coef.size
-    size = panel_rows(q)
-    panel = np.empty((bounds.size - 1, q, size))
-    work = np.zeros((bounds.size - 1, 4, size))
+def value_gradient_hessian(X, y, weight, offset, coef, out_panel, bounds, out):
+    """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size) is its workspace, out 1 + p + 1 + q * q wide."""
+    work = np.zeros((bounds.size - 1, 4, out_panel.shape[2]))
     for c in prange(bounds.size - 1):
         value_gradient_hessian_rows(
-            X, y, weight, offset, coef, bounds[c], bounds[c + 1], panel[c], work[c], out[c]
+            X, y, weight, offset, coef, bounds[c], bounds[c + 1], out_panel[c], work[c], out[c]
         )
 
 
@@ -155,7 +150,7 @@ def hessian_product_rows(X, y, weight, offset, coef, vector, start, stop, work, 
         set_curvature(eta, y[first:last], slope)
         scale_rows(weight, first, slope)
         scale_rows(along, 0, slope)
-        add_block_gradient(X, first, last, slope, out)
+        add_block_gradient(X, first, last, slope, out, True)
         out[-1] += total(slope)
 
 

@@ -190,15 +190,16 @@ def _block_eta(X, first, last, coef, eta):
 
 
 @kernel
-def _gradient_c(X, first, last, slope, gradient):
+def _gradient_c(X, first, last, slope, gradient, ahead):
     n_columns = X.shape[1]
     whole = last - (last - first) % 4
     row_bytes = n_columns * X.itemsize
-    ahead = X.ctypes.data + last * row_bytes
+    following = X.ctypes.data + last * row_bytes
     for i in range(first, whole, 4):
         x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
         k = i - first
-        prefetch(ahead + k * row_bytes, 4 * row_bytes)
+        if ahead:
+            prefetch(following + k * row_bytes, 4 * row_bytes)
         s0, s1, s2, s3 = slope[k], slope[k + 1], slope[k + 2], slope[k + 3]
         for j in range(n_columns):
             gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
@@ -210,16 +211,17 @@ def _gradient_c(X, first, last, slope, gradient):
 
 
 @kernel
-def _gradient_f(X, first, last, slope, gradient):
+def _gradient_f(X, first, last, slope, gradient, ahead):
     n_columns = X.shape[1]
     m = last - first
     n_rows = X.shape[0]
-    ahead = X.ctypes.data + last * X.itemsize
+    following = X.ctypes.data + last * X.itemsize
     n_bytes = min(m, n_rows - last) * X.itemsize
     whole = n_columns - n_columns % 4
     for j in range(0, whole, 4):
-        for column in range(j, j + 4):
-            prefetch(ahead + column * n_rows * X.itemsize, n_bytes)
+        if ahead:
+            for column in range(j, j + 4):
+                prefetch(following + column * n_rows * X.itemsize, n_bytes)
         x0, x1, x2, x3 = X[first:last, j], X[first:last, j + 1], X[first:last, j + 2], X[first:last, j + 3]
         g0 = g1 = g2 = g3 = 0.0
         for i in range(m):
@@ -241,7 +243,7 @@ def _gradient_f(X, first, last, slope, gradient):
 
 
 @kernel
-def _gradient_csr(X, first, last, slope, gradient):
+def _gradient_csr(X, first, last, slope, gradient, ahead):
     for i in range(first, last):
         s = slope[i - first]
         for k in range(X.indptr[i], X.indptr[i + 1]):
@@ -251,15 +253,18 @@ def _gradient_csr(X, first, last, slope, gradient):
 _GRADIENT = _gradient_c, _gradient_f, _gradient_csr
 
 
-def add_block_gradient(X, first, last, slope, gradient):
-    """Add X[first:last].T @ slope to gradient[:-1]; the caller adds the sum of the slopes."""
-    _implementation(X, _GRADIENT)(X, first, last, slope, gradient)
+def add_block_gradient(X, first, last, slope, gradient, ahead):
+    """Add X[first:last].T @ slope to gradient[:-1]; the caller adds the sum of the slopes.
+
+    Where `ahead` is true the rows that follow are fetched meanwhile.
+    """
+    _implementation(X, _GRADIENT)(X, first, last, slope, gradient, ahead)
 
 
 @overload(add_block_gradient)
-def _add_block_gradient(X, first, last, slope, gradient):
+def _add_block_gradient(X, first, last, slope, gradient, ahead):
     chosen = _implementation(X, _GRADIENT)
-    return lambda X, first, last, slope, gradient: chosen(X, first, last, slope, gradient)
+    return lambda X, first, last, slope, gradient, ahead: chosen(X, first, last, slope, gradient, ahead)
 
 
 # --- scaled copy ------------------------------------------------------------------------------------------------
@@ -355,13 +360,25 @@ def _add_block_squares(X, first, last, squares):
 
 @kernel
 def _fill_c(X, first, last, panel):
-    # A transposition, 16 rows at a time so that a line of X is still in the first-level cache for its next column.
-    for begin in range(first, last, 16):
-        rows = X[begin : min(begin + 16, last)]
-        for j in range(X.shape[1]):
-            target = panel[j, begin - first : begin - first + rows.shape[0]]
-            for i in range(rows.shape[0]):
-                target[i] = rows[i, j]
+    # A transposition, eight rows at a time: every line of X is used up while it is in the first-level cache, and every
+    # store is a whole line of the panel. Single columns of 16 rows were 1.5 times slower, single rows 1.2 times.
+    n_columns = X.shape[1]
+    whole = last - (last - first) % 8
+    for i in range(first, whole, 8):
+        x0, x1, x2, x3, x4, x5, x6, x7 = X[i], X[i + 1], X[i + 2], X[i + 3], X[i + 4], X[i + 5], X[i + 6], X[i + 7]
+        for j in range(n_columns):
+            target = panel[j, i - first : i - first + 8]
+            target[0] = x0[j]
+            target[1] = x1[j]
+            target[2] = x2[j]
+            target[3] = x3[j]
+            target[4] = x4[j]
+            target[5] = x5[j]
+            target[6] = x6[j]
+            target[7] = x7[j]
+    for i in range(whole, last):
+        for j in range(n_columns):
+            panel[j, i - first] = X[i, j]
 
 
 @kernel

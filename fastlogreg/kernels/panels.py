@@ -28,25 +28,6 @@ def set_eta(coef, panel, eta):
 
 
 @kernel
-def add_gradient(slope, panel, gradient):
-    """Add panel @ slope to gradient."""
-    n_columns, m = panel.shape
-    for j in range(0, n_columns, 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        g0 = g1 = g2 = g3 = 0.0
-        for i in range(m):
-            s = slope[i]
-            g0 += s * x0[i]
-            g1 += s * x1[i]
-            g2 += s * x2[i]
-            g3 += s * x3[i]
-        gradient[j] += g0
-        gradient[j + 1] += g1
-        gradient[j + 2] += g2
-        gradient[j + 3] += g3
-
-
-@kernel
 def scale_panel(row_scale, panel):
     """Multiply every row of the panel by row_scale."""
     for j in range(panel.shape[0]):
@@ -64,13 +45,14 @@ def add_product(left, right, j, first, out):
     80 to 100 GFLOP/s from 12 columns on, where OpenBLAS dsyrk needs 200 columns for half of that.
     """
     m = left.shape[1]
+    zero = left.dtype.type(0.0)  # the sums of one panel are kept in its precision, those over panels in out's
     a0, a1, a2, a3 = left[j], left[j + 1], left[j + 2], left[j + 3]
     for k in range(first, right.shape[0], 4):
         b0, b1, b2, b3 = right[k], right[k + 1], right[k + 2], right[k + 3]
-        s00 = s01 = s02 = s03 = 0.0
-        s10 = s11 = s12 = s13 = 0.0
-        s20 = s21 = s22 = s23 = 0.0
-        s30 = s31 = s32 = s33 = 0.0
+        s00 = s01 = s02 = s03 = zero
+        s10 = s11 = s12 = s13 = zero
+        s20 = s21 = s22 = s23 = zero
+        s30 = s31 = s32 = s33 = zero
         for i in range(m):
             x0, x1, x2, x3 = a0[i], a1[i], a2[i], a3[i]
             y0, y1, y2, y3 = b0[i], b1[i], b2[i], b3[i]
