@@ -94,6 +94,11 @@ class LogisticObjective:
         )
 
     @property
+    def has_offset(self):
+        """Whether an offset was given."""
+        return self._offset.size > 0
+
+    @property
     def n_coef(self):
         """Number of coefficients, intercepts included."""
         return int(np.prod(self.shape))

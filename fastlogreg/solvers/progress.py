@@ -49,7 +49,7 @@ class Progress:
         if len(self.history) < 2:
             return np.inf
         before, now = self.history[-2][1], self.history[-1][1]
-        return np.inf if now > 0.1 * before else 10.0 * (now / before) ** 2 * now
+        return np.inf if now > 0.1 * before else (now / before) ** 2 * now
 
     def result(self, coef, status, suboptimality=np.nan):
         """Return the Result for the current iterate."""
