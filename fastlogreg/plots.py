@@ -203,7 +203,7 @@ def loss_branches(*, points=400, ax=None):
     return ax
 
 
-def convexity(x=(-8.0, -1.0, 1.5, 2.0), y=(1, 0, 1, 1), *, limits=(-6.0, 6.0), points=400, axes=None):
+def convexity(x=(-8.0, -1.0, 0.25, 1.0), y=(1, 0, 0, 1), *, limits=(-6.0, 6.0), points=400, axes=None):
     """Draw the mean logistic loss beside the mean squared error of p, both against the one coefficient.
 
     The first is convex; the second has plateaus, and with the default data two minima.
