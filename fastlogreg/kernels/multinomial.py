@@ -13,7 +13,7 @@ from fastlogreg.kernels.binary import scale_rows, total
 from fastlogreg.kernels.blocks import pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.panels import add_product, scale_panel, set_eta
-from fastlogreg.kernels.pointwise import exp_negative, log1p_nonnegative
+from fastlogreg.kernels.pointwise import exp_difference, log1p_nonnegative
 
 # --- softmax over the classes of a block ------------------------------------------------------------------------
 
@@ -36,11 +36,11 @@ def set_softmax(eta, prob, largest, rest, spare):
     for k in range(n_classes):
         values, terms = eta[k], prob[k]
         for i in range(m):
-            terms[i] = exp_negative(values[i] - largest[i])
+            terms[i] = exp_difference(values[i], largest[i])
         for i in range(m):
-            below = values[i] < largest[i]
-            rest[i] += terms[i] if below else 0.0
-            spare[i] += 0.0 if below else 1.0
+            tie = values[i] == largest[i]
+            rest[i] += 0.0 if tie else terms[i]  # NaN, unequal to itself, goes into the sum and so into every class
+            spare[i] += 1.0 if tie else 0.0
     for i in range(m):
         rest[i] += spare[i]
         spare[i] = 1.0 / (1.0 + rest[i])

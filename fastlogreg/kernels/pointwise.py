@@ -44,6 +44,21 @@ def exp_negative(x):
 
 
 @pointwise
+def exp_difference(x, largest):
+    """Return exp(x - largest) for x <= largest, zero where the result would be subnormal, NaN for NaN.
+
+    A difference of -100 is rounded by up to 7e-15, which would be the relative error of the result; the part that
+    rounding takes away is recovered (TwoSum: Knuth, TAOCP vol. 2, 4.2.2) and put back to first order.
+    """
+    x, largest = np.float64(x), np.float64(largest)
+    difference = x - largest
+    shift = difference - x
+    lost = (x - (difference - shift)) - (largest + shift)
+    value = exp_negative(difference)
+    return 0.0 if difference < UNDERFLOW else value + value * lost
+
+
+@pointwise
 def log1p_unit(e):
     """Return log(1 + e) for 0 <= e <= 1, as 2 atanh(s) with s = e / (2 + e)."""
     s = e / (2.0 + e)
@@ -88,7 +103,8 @@ def loss_slope_curvature(eta, y):
     near = e * q
     positive = near if eta < 0.0 else q
     negative = q if eta < 0.0 else near
-    excess = (1.0 - y) * eta if eta > 0.0 else -y * eta
+    share = 1.0 - y if eta > 0.0 else y
+    excess = 0.0 if share == 0.0 else share * abs(eta)  # no loss where an infinite eta is right
     return log1p_unit(e) + excess, (1.0 - y) * positive - y * negative, near * q
 
 
@@ -100,4 +116,4 @@ def log1p_nonnegative(t):
     exponent = (bits >> 52) - 1023
     fraction = np.int64((bits & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
     # For t < 1 the fraction of 1 + t has lost the low bits of t, so t itself is used.
-    return log1p_unit(t if t < 1.0 else fraction - 1.0) + (0.0 if t < 1.0 else exponent * LN_2)
+    return log1p_unit(fraction - 1.0 if t >= 1.0 else t) + (exponent * LN_2 if t >= 1.0 else 0.0)

@@ -97,11 +97,11 @@ def log_sum(row):
     for k in range(1, row.size):
         largest = largest if row[k] < largest else row[k]
     rest = 0.0
-    ties = -1.0
+    ties = -1
     for k in range(row.size):
-        below = row[k] < largest
-        rest += pointwise.exp_negative(row[k] - largest) if below else 0.0
-        ties += 0.0 if below else 1.0
+        tie = row[k] == largest
+        rest += 0.0 if tie else pointwise.exp_difference(row[k], largest)
+        ties += 1 if tie else 0
     return pointwise.log1p_nonnegative(rest + ties), largest
 
 
