@@ -1,0 +1,96 @@
+"""Every storage of one matrix.
+
+``KERNEL`` holds what a design hands to kernels as it is, ``USER`` whatever else ``fit`` accepts. Each entry makes,
+from a dense float64 array, another storage of the same numbers; those of KERNEL need entries that float32 can hold
+and those of USER small integers (see ``rounded`` and ``integers``), for then nothing is lost in any of them.
+"""
+
+import tempfile
+
+import numpy as np
+import pandas
+import scipy.sparse
+
+
+def rounded(X):
+    """Round to float32, so that every storage of X holds exactly the same numbers."""
+    return np.asarray(X, dtype=np.float32).astype(np.float64)
+
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def memory_map(X, order="C"):
+    mapped = np.memmap(tempfile.TemporaryFile(), dtype=X.dtype, mode="w+", shape=X.shape, order=order)
+    mapped[:] = X
+    mapped.flags.writeable = False
+    return mapped
+
+
+def csr(X, dtype=np.float64, index=np.int32):
+    X = scipy.sparse.csr_array(X.astype(dtype))
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    return X
+
+
+def messy_csr(X):
+    """CSR with the entries of a row in falling order, entries split in two, and zeros stored."""
+    rows, columns = (index.ravel() for index in np.indices(X.shape))
+    values = X.ravel()
+    order = np.lexsort((-columns, rows))
+    halves = np.repeat(values[order] / 2, 2)
+    indptr = np.arange(X.shape[0] + 1) * 2 * X.shape[1]
+    return scipy.sparse.csr_array((halves, np.repeat(columns[order], 2).astype(np.int32), indptr), shape=X.shape)
+
+
+KERNEL = {
+    "C float64": np.ascontiguousarray,
+    "F float64": np.asfortranarray,
+    "C float32": lambda X: np.ascontiguousarray(X, dtype=np.float32),
+    "F float32": lambda X: np.asfortranarray(X, dtype=np.float32),
+    "CSR float64 int32": csr,
+    "CSR float64 int64": lambda X: csr(X, index=np.int64),
+    "CSR float32 int32": lambda X: csr(X, dtype=np.float32),
+    "CSR unsorted, duplicates, zeros": messy_csr,
+    "read-only": read_only,
+    "memory map C": memory_map,
+    "memory map F": lambda X: memory_map(X, order="F"),
+}
+
+USER = {
+    "list": lambda X: X.tolist(),
+    "int64": lambda X: X.astype(np.int64),
+    "int8": lambda X: X.astype(np.int8),
+    "float16": lambda X: X.astype(np.float16),
+    "big-endian": lambda X: X.astype(">f8"),
+    "longdouble": lambda X: X.astype(np.longdouble),
+    "object": lambda X: X.astype(object),
+    "strided rows": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "strided columns": lambda X: np.repeat(X, 3, axis=1)[:, ::3],
+    "negative strides": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "unaligned": lambda X: unaligned(X),
+    "masked array, nothing masked": lambda X: np.ma.MaskedArray(X),
+    "data frame": lambda X: pandas.DataFrame(X),
+    "nullable data frame": lambda X: pandas.DataFrame(X).convert_dtypes(),
+    "CSR matrix": scipy.sparse.csr_matrix,
+    "CSC": scipy.sparse.csc_array,
+    "CSC matrix": scipy.sparse.csc_matrix,
+    "COO": scipy.sparse.coo_array,
+    "LIL": scipy.sparse.lil_array,
+    "CSR int64 values": lambda X: scipy.sparse.csr_array(X.astype(np.int64)),
+}
+
+
+def unaligned(X):
+    raw = np.empty(X.nbytes + 1, dtype=np.uint8)[1:].view()
+    result = np.ndarray(X.shape, dtype=np.float64, buffer=raw.data)
+    result[:] = X
+    return result
+
+
+def integers(rng, shape):
+    """Small integers as float64, which all of USER can hold."""
+    return rng.integers(-3, 4, size=shape).astype(np.float64)

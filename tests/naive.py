@@ -1,0 +1,142 @@
+"""The same sums as the kernels, in plain NumPy on a dense float64 matrix: short enough to be checked by reading.
+
+Binary and multinomial share every name; ``coef`` of one dimension means two classes. As in the kernels: y in [0, 1]
+or class index, coef (p + 1,) or (K, p + 1) with the intercept last, weight and offset optional, sums not divided by
+anything. ``objective``, ``gradient`` and ``kkt_violation`` are those of the mean loss with the L2 penalty.
+"""
+
+import numpy as np
+import scipy.sparse
+from scipy import special
+
+
+def dense(X):
+    """Return any storage of X as a float64 array."""
+    if isinstance(X, tuple):  # the kernels' CSR
+        X = scipy.sparse.csr_array((X.data, X.indices, X.indptr), shape=(len(X.indptr) - 1, X.n_features))
+    return np.asarray(X.todense() if scipy.sparse.issparse(X) else X, dtype=np.float64)
+
+
+def with_ones(X):
+    """Append the column of the intercept."""
+    X = dense(X)
+    return np.column_stack([X, np.ones(len(X))])
+
+
+# --- a row ------------------------------------------------------------------------------------------------------
+
+
+def decision(X, coef, offset=None):
+    """Linear predictors: (n,) for two classes, else (n, K)."""
+    eta = with_ones(X) @ coef.T
+    return eta if offset is None else eta + offset
+
+
+def probability(eta):
+    """Probabilities of all classes, (n, K)."""
+    if eta.ndim == 2:
+        return special.softmax(eta, axis=1)
+    return np.column_stack([special.expit(-eta), special.expit(eta)])
+
+
+def log_probability(eta):
+    """Logarithms of the probabilities, (n, K)."""
+    if eta.ndim == 2:
+        return special.log_softmax(eta, axis=1)
+    return -np.column_stack([np.logaddexp(0, eta), np.logaddexp(0, -eta)])
+
+
+def loss(eta, y):
+    """Minus the log likelihood of each row."""
+    if eta.ndim == 2:
+        return special.logsumexp(eta, axis=1) - eta[np.arange(len(y)), y]
+    return y * np.logaddexp(0, -eta) + (1 - y) * np.logaddexp(0, eta)
+
+
+def slope(eta, y):
+    """First derivative of the loss in eta, shaped like eta."""
+    if eta.ndim == 2:
+        return probability(eta) - np.eye(eta.shape[1])[y]
+    return special.expit(eta) - y
+
+
+def curvature(eta):
+    """Second derivative of the loss in eta: (n,) for two classes, else (n, K, K)."""
+    if eta.ndim == 2:
+        p = probability(eta)
+        return np.einsum("ik,kl->ikl", p, np.eye(eta.shape[1])) - np.einsum("ik,il->ikl", p, p)
+    return special.expit(eta) * special.expit(-eta)
+
+
+# --- sums over rows ---------------------------------------------------------------------------------------------
+
+
+def weights(X, weight):
+    return np.ones(X.shape[0]) if weight is None else weight
+
+
+def value_gradient(X, y, coef, weight=None, offset=None):
+    """Sums of loss and of slope · (x, 1), the latter shaped like coef."""
+    eta, w = decision(X, coef, offset), weights(with_ones(X), weight)
+    return w @ loss(eta, y), (slope(eta, y).T * w) @ with_ones(X)
+
+
+def hessian(X, coef, weight=None, offset=None):
+    """Sum of curvature · (x, 1) (x, 1)ᵀ, (coef.size, coef.size)."""
+    rows, w = with_ones(X), weights(with_ones(X), weight)
+    c = curvature(decision(X, coef, offset))
+    if coef.ndim == 1:
+        return (rows.T * (w * c)) @ rows
+    return np.einsum("i,ikl,ia,ib->kalb", w, c, rows, rows).reshape(coef.size, coef.size)
+
+
+def hessian_product(X, coef, vector, weight=None, offset=None):
+    """The Hessian times a vector shaped like coef."""
+    return (hessian(X, coef, weight, offset) @ vector.ravel()).reshape(coef.shape)
+
+
+def scaled_panel(X, coef, weight=None, offset=None):
+    """Rows sqrt(w · curvature) · (x, 1), whose Gram matrix is the binary Hessian."""
+    rows = with_ones(X)
+    return np.sqrt(weights(rows, weight) * curvature(decision(X, coef, offset)))[:, None] * rows
+
+
+def squares(X):
+    """Sum of squares of every column."""
+    return np.sum(dense(X) ** 2, axis=0)
+
+
+# --- the objective and its optimality ---------------------------------------------------------------------------
+
+
+def objective(X, y, coef, *, weight=None, offset=None, l2=0.0):
+    """Weighted mean loss + ½ l2 Σ coef_j², intercept not counted."""
+    total, _ = value_gradient(X, y, coef, weight, offset)
+    return total / weights(X, weight).sum() + 0.5 * l2 * np.sum(coef[..., :-1] ** 2)
+
+
+def gradient(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept=True):
+    """Gradient of the objective, shaped like coef; without an intercept its derivative counts as zero."""
+    _, total = value_gradient(X, y, coef, weight, offset)
+    result = total / weights(X, weight).sum()
+    result[..., :-1] += l2 * coef[..., :-1]
+    if not fit_intercept:
+        result[..., -1] = 0.0
+    return result
+
+
+def scales(X):
+    """The power of two nearest the root mean square of each column, 1 for zero columns and for the intercept."""
+    # entries of 1e±200 have no square, so the largest is taken out first
+    X = np.abs(dense(X))
+    largest = X.max(axis=0, initial=0.0)
+    largest[largest == 0.0] = 1.0
+    rms = largest * np.sqrt(np.mean((X / largest) ** 2, axis=0))
+    rms[rms == 0.0] = 1.0
+    return np.append(2.0 ** np.round(np.log2(rms)), 1.0)
+
+
+def kkt_violation(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept=True):
+    """Largest derivative of the objective, each divided by the scale of its column: zero exactly at an optimum."""
+    full = gradient(X, y, coef, weight=weight, offset=offset, l2=l2, fit_intercept=fit_intercept)
+    return float(np.max(np.abs(full / scales(X))))

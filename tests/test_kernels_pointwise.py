@@ -1,0 +1,327 @@
+"""The logistic functions of one number against 40-digit arithmetic, and the proof that their loops are vector loops.
+
+Accuracy is measured where it counts, in the kernels: with one row a chunk and no features a batch kernel's partial
+sums are the loss, slope and curvature of each row, at an eta that the offset gives exactly.
+"""
+
+import re
+
+import mpmath
+import numba
+import numpy as np
+import pytest
+from mpmath import mpf
+
+from fastlogreg.kernels import binary, multinomial, pointwise, predict
+from fastlogreg.kernels.jit import Driver
+
+COMPILED = not numba.config.DISABLE_JIT
+MANY = 600 if COMPILED else 60
+FEW = 300 if COMPILED else 8  # rows, where each of them costs a whole block
+SMALLEST_NORMAL = np.finfo(np.float64).tiny
+NO_OFFSET, NONE = np.empty((0, 0)), np.empty(0)
+LN_2 = 0.6931471805599453
+
+mpmath.mp.dps = 40
+
+
+def etas(n, seed=0):
+    """Linear predictors of every size from 1e-300 to 1e4, of both signs, and the places where branches change."""
+    rng = np.random.default_rng(seed)
+    sizes = np.concatenate([
+        10.0 ** rng.uniform(-300, 4, n // 4),
+        10.0 ** rng.uniform(-20, 4, n // 4),
+        rng.uniform(0, 40, n // 4),
+        rng.uniform(690, 760, n // 4),
+        LN_2 * (np.arange(5) + 0.5),  # where the reduced argument of exp changes
+        [0.0, 5e-324, 1e-300, 36.04, 37.43, 708.3964185322641, 708.3964185322642, 745.2, 1e4],
+    ])
+    return np.concatenate([sizes, -sizes])
+
+
+def class_etas(n, n_classes, seed=0):
+    """Rows of linear predictors: of all sizes, near each other, tied, and one class far ahead."""
+    rng = np.random.default_rng(seed)
+    shape = (n // 4, n_classes)
+    mixed = rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(-20, 4, shape)
+    usual = rng.normal(size=shape) * 10.0 ** rng.uniform(-2, 2, (shape[0], 1))
+    close = rng.normal(size=(shape[0], 1)) * 10.0 + rng.normal(size=shape) * 1e-8
+    far = rng.normal(size=shape)
+    far[np.arange(shape[0]), rng.integers(0, n_classes, shape[0])] += rng.uniform(30, 800, shape[0])
+    special = np.zeros((4, n_classes))
+    special[1] = -1e4
+    special[2, ::2] = 1e-300
+    special[3] = np.arange(n_classes) * 300.0
+    return np.concatenate([mixed, usual, close, far, special])
+
+
+def assert_accurate(got, expected, tolerance=1e-15, smallest=SMALLEST_NORMAL):
+    """Relative error, wherever the result is a normal number; below that, absolute."""
+    for index, (ours, exact) in enumerate(zip(np.ravel(got), expected, strict=True)):
+        error = abs(mpf(float(ours)) - exact)
+        assert error <= tolerance * max(abs(exact), smallest / tolerance), (index, ours, float(exact))
+
+
+def exact_sigmoid(eta):
+    return 1 / (1 + mpmath.exp(-mpf(float(eta))))
+
+
+def exact_log1pexp(eta):
+    return mpmath.log1p(mpmath.exp(mpf(float(eta))))
+
+
+def exact_softmax(row):
+    """Probabilities and their complements, none of them by subtraction."""
+    row = [mpf(float(value)) for value in row]
+    terms = [mpmath.exp(value - max(row)) for value in row]
+    total = mpmath.fsum(terms)
+    rest = [mpmath.fsum(terms[:k] + terms[k + 1 :]) for k in range(len(row))]
+    return [term / total for term in terms], [other / total for other in rest]
+
+
+def exact_logsumexp(row):
+    row = [mpf(float(value)) for value in row]
+    terms = sorted(mpmath.exp(value - max(row)) for value in row)
+    return max(row), mpmath.log1p(mpmath.fsum(terms[:-1]))
+
+
+def one_chunk(n):
+    return np.array([0, n])
+
+
+def one_row_each(n):
+    return np.arange(n + 1)
+
+
+def binary_rows(eta, y, dtype=np.float64):
+    """Loss, slope and curvature of every row out of the fused kernels."""
+    n = len(eta)
+    X = np.empty((n, 0), dtype=dtype)
+    value_slope = np.zeros((n, 2))
+    binary.value_gradient(X, y, NONE, eta, np.zeros(1), one_row_each(n), value_slope)
+    second = np.zeros((n, 1))
+    binary.hessian_product(X, y, NONE, eta, np.zeros(1), np.ones(1), one_row_each(n), second)
+    return value_slope[:, 0], value_slope[:, 1], second[:, 0]
+
+
+def class_rows(eta, y):
+    """Loss, slopes (n, K) and curvatures (n, K, K), the upper half, of every row out of the fused kernels."""
+    n, n_classes = eta.shape
+    X = np.empty((n, 0))
+    coef = np.zeros((-(-n_classes // 4) * 4, 4))
+    out = np.zeros((n, 1 + coef.size + (n_classes * 4) ** 2))
+    multinomial.value_gradient_hessian(X, y, NONE, eta, coef, n_classes, one_row_each(n), out)
+    slopes = out[:, 1 : 1 + coef.size].reshape(n, *coef.shape)[:, :n_classes, 0]
+    curvatures = out[:, 1 + coef.size :].reshape(n, n_classes, n_classes, 4, 4)[..., 0, 0]
+    return out[:, 0], slopes, curvatures
+
+
+# --- two classes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "exact"), [("sigmoid", exact_sigmoid), ("log1pexp", exact_log1pexp)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_functions_of_eta(name, exact, dtype):
+    eta = etas(MANY).astype(dtype)
+    out = np.empty_like(eta)
+    getattr(predict, name)(eta, one_chunk(eta.size), out)
+    if dtype == np.float64:
+        assert_accurate(out, map(exact, eta))
+    else:  # half an ulp is all that rounding to the narrower format may add
+        assert_accurate(out, map(exact, eta), 2.0**-24 * 1.0001, np.finfo(np.float32).tiny)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_binary_loss_and_derivatives_of_hard_labels(label):
+    eta = etas(MANY, seed=1)
+    value, first, second = binary_rows(eta, np.full(eta.size, label))
+    sign = 1 - 2 * label  # of eta in the loss
+    assert_accurate(value, [exact_log1pexp(sign * x) for x in eta])
+    assert_accurate(first, [mpf(sign) * exact_sigmoid(sign * x) for x in eta])
+    assert_accurate(second, [exact_sigmoid(x) * exact_sigmoid(-x) for x in eta])
+
+
+@pytest.mark.parametrize("label", [1e-300, 1e-8, 0.25, 0.5, 1 - 2.0**-53])
+def test_binary_loss_and_derivatives_of_soft_labels(label):
+    """The slope is a difference: its error is that of the larger of its two terms (or one of them underflows)."""
+    eta = etas(MANY // 4, seed=2)
+    value, first, second = binary_rows(eta, np.full(eta.size, label))
+    y = mpf(label)
+    assert_accurate(value, [y * exact_log1pexp(-x) + (1 - y) * exact_log1pexp(x) for x in eta])
+    assert_accurate(second, [exact_sigmoid(x) * exact_sigmoid(-x) for x in eta])
+    for ours, x in zip(first, eta, strict=True):
+        positive, negative = (1 - y) * exact_sigmoid(x), y * exact_sigmoid(-x)
+        allowed = 2 * np.spacing(float(max(positive, negative))) + SMALLEST_NORMAL
+        assert abs(mpf(float(ours)) - (positive - negative)) <= allowed, (x, ours)
+
+
+def test_driver_and_kernels_agree_bitwise():
+    """The functional interface and the fits run the same lines."""
+    eta = etas(MANY, seed=3)
+    y = np.random.default_rng(3).choice([0.0, 0.3, 1.0], eta.size)
+    value, first, second = np.empty((3, eta.size))
+    predict.loss_slope_curvature(eta, y, one_chunk(eta.size), value, first, second)
+    for ours, fused in zip((value, first, second), binary_rows(eta, y), strict=True):
+        np.testing.assert_array_equal(ours, fused)
+
+
+def test_storage_does_not_touch_eta():
+    eta = etas(40, seed=4)
+    y = (np.arange(eta.size) % 2).astype(np.float64)
+    for wide, narrow in zip(binary_rows(eta, y), binary_rows(eta, y, np.float32), strict=True):
+        np.testing.assert_array_equal(wide, narrow)
+
+
+# --- several classes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_softmax(n_classes):
+    eta = class_etas(MANY, n_classes)
+    out = np.empty_like(eta)
+    predict.softmax(eta, one_chunk(len(eta)), out)
+    for row, ours in zip(eta, out, strict=True):
+        assert_accurate(ours, exact_softmax(row)[0])
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 6])
+def test_logsumexp(n_classes):
+    """Within 2 ulp of the larger of its terms: the largest eta and the logarithm of the scaled sum."""
+    eta = class_etas(MANY, n_classes, seed=1)
+    out = np.empty(len(eta))
+    predict.logsumexp(eta, one_chunk(len(eta)), out)
+    for row, ours in zip(eta, out, strict=True):
+        largest, rest = exact_logsumexp(row)
+        allowed = 2 * np.spacing(float(max(abs(largest), rest)))
+        assert abs(mpf(float(ours)) - (largest + rest)) <= allowed, (row, ours)
+
+
+def test_several_classes_in_float32():
+    eta = class_etas(MANY, 3, seed=2).astype(np.float32)
+    probability, total = np.empty_like(eta), np.empty(len(eta), dtype=np.float32)
+    predict.softmax(eta, one_chunk(len(eta)), probability)
+    predict.logsumexp(eta, one_chunk(len(eta)), total)
+    for row, ours, ours_total in zip(eta, probability, total, strict=True):
+        assert_accurate(ours, exact_softmax(row)[0], 2.0**-24 * 1.0001, np.finfo(np.float32).tiny)
+        largest, rest = exact_logsumexp(row)
+        allowed = np.spacing(np.float32(max(abs(largest), rest)))
+        assert abs(mpf(float(ours_total)) - (largest + rest)) <= float(allowed)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_multinomial_loss_and_derivatives(n_classes):
+    eta = class_etas(FEW, n_classes, seed=3)
+    y = np.random.default_rng(3).integers(0, n_classes, len(eta))
+    value, slopes, curvatures = class_rows(eta, y)
+    for row, label, ours, first, second in zip(eta, y, value, slopes, curvatures, strict=True):
+        largest, rest = exact_logsumexp(row)
+        p, other = exact_softmax(row)
+        assert_accurate([ours], [rest + (largest - mpf(float(row[label])))])
+        assert_accurate(first, [-other[k] if k == label else p[k] for k in range(n_classes)])
+        for k in range(n_classes):
+            exact = [p[k] * other[k], *(-p[k] * p[i] for i in range(k + 1, n_classes))]
+            assert_accurate(second[k, k:], exact)
+
+
+# --- not numbers and infinities ---------------------------------------------------------------------------------
+
+
+def test_nan_stays_nan():
+    for dtype in (np.float64, np.float32):
+        eta, out = np.array([1.0, np.nan], dtype=dtype), np.empty(2, dtype=dtype)
+        for function in (predict.sigmoid, predict.log1pexp):
+            function(eta, one_chunk(2), out)
+            np.testing.assert_array_equal(np.isnan(out), [False, True])
+    for label in (0.0, 0.4, 1.0):
+        for column in binary_rows(np.array([1.0, np.nan]), np.full(2, label)):
+            np.testing.assert_array_equal(np.isnan(column), [False, True])
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_nan_in_one_class_is_nan_in_all(position):
+    eta = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
+    eta[1, position] = np.nan
+    probability, total = np.empty_like(eta), np.empty(2)
+    predict.softmax(eta, one_chunk(2), probability)
+    predict.logsumexp(eta, one_chunk(2), total)
+    assert np.isfinite(probability[0]).all() and np.isfinite(total[0])
+    assert np.isnan(probability[1]).all() and np.isnan(total[1])
+    for label in range(3):
+        value, slopes, _ = class_rows(eta, np.array([label, label]))
+        assert np.isfinite(value[0]) and np.isfinite(slopes[0]).all()
+        assert np.isnan(value[1]) and np.isnan(slopes[1]).all()
+
+
+def test_infinite_eta():
+    eta, out = np.array([np.inf, -np.inf]), np.empty(2)
+    predict.sigmoid(eta, one_chunk(2), out)
+    np.testing.assert_array_equal(out, [1.0, 0.0])
+    predict.log1pexp(eta, one_chunk(2), out)
+    np.testing.assert_array_equal(out, [np.inf, 0.0])
+    value, first, second = binary_rows(np.repeat(eta, 2), np.array([1.0, 0.0, 1.0, 0.0]))
+    np.testing.assert_array_equal(value, [0.0, np.inf, np.inf, 0.0])
+    np.testing.assert_array_equal(first, [0.0, 1.0, -1.0, 0.0])
+    np.testing.assert_array_equal(second, 0.0)
+
+
+def test_minus_infinity_is_a_class_that_cannot_be():
+    eta = np.array([[-np.inf, 0.5, 1.5]])
+    probability, total = np.empty_like(eta), np.empty(1)
+    with np.errstate(invalid="ignore"):  # without the JIT numpy remarks on -inf - -inf
+        predict.softmax(eta, one_chunk(1), probability)
+        predict.logsumexp(eta, one_chunk(1), total)
+    assert probability[0, 0] == 0.0
+    np.testing.assert_allclose(probability[0, 1:], [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-15)
+    np.testing.assert_allclose(total, np.logaddexp(0.5, 1.5), rtol=1e-15)
+
+
+# --- vector loops -----------------------------------------------------------------------------------------------
+
+LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh)f?\b"
+LIBM_IN_IR = re.compile(r"call[^\n]*@(?:llvm\.)?" + LIBM)
+LIBM_IN_ASSEMBLY = re.compile(r"\b(?:call\w*|jmp\w*|bl|movabs\w*|adrp)\b[^\n]*\b" + LIBM)
+# Only exp shifts an exponent into place, and only log1p and the reciprocal divide.
+VECTOR_SHIFT = re.compile(r"shl[^\n]*<\d+ x i64>")
+VECTOR_DIVISION = re.compile(r"fdiv[^\n]*<\d+ x double>")
+
+float_row = numba.types.Array(numba.float64, 1, "C")
+float_rows = numba.types.Array(numba.float64, 2, "C")
+
+
+@pytest.mark.skipif(not COMPILED, reason="there is no machine code without the JIT")
+@pytest.mark.parametrize(
+    ("function", "signature"),
+    [
+        (binary.set_loss_slope, (float_row,) * 4),
+        (binary.set_curvature, (float_row,) * 3),
+        (multinomial.set_softmax, (float_rows, float_rows, float_row, float_row, float_row)),
+    ],
+    ids=["loss and slope", "curvature", "softmax"],
+)
+def test_hot_loop_is_a_vector_loop(function, signature):
+    options = {name: value for name, value in function.targetoptions.items() if name != "nopython"}
+    compiled = numba.njit(**options)(function.py_func)
+    compiled.compile(signature)
+    (ir,), (assembly,) = compiled.inspect_llvm().values(), compiled.inspect_asm().values()
+    assert VECTOR_SHIFT.search(ir) and VECTOR_DIVISION.search(ir)
+    assert not LIBM_IN_IR.search(ir)
+    assert not LIBM_IN_ASSEMBLY.search(assembly)
+
+
+@pytest.mark.skipif(not COMPILED, reason="there is no machine code without the JIT")
+def test_the_search_for_libm_calls_finds_one():
+    @numba.njit
+    def scalar(x):
+        for i in range(x.size):
+            x[i] = np.log1p(np.exp(x[i]))
+
+    scalar.compile((float_row,))
+    (ir,), (assembly,) = scalar.inspect_llvm().values(), scalar.inspect_asm().values()
+    assert LIBM_IN_IR.search(ir) and LIBM_IN_ASSEMBLY.search(assembly)
+
+
+def test_kernels_are_entered_through_drivers_only():
+    """What the tests call is what the package calls: entry points with a cache of their own."""
+    for driver in (binary.value_gradient, multinomial.value_gradient, predict.sigmoid):
+        assert isinstance(driver, Driver)
+    assert not isinstance(pointwise.sigmoid, Driver)
