@@ -12,9 +12,10 @@ NO_OFFSET = np.empty((0, 0))
 # Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
 # the rows of X it came from and those fetched ahead fit beside it.
 PANEL_BYTES = 2**17
-# Largest number of coefficients for which each thread sums a Hessian of its own in one read of X. Above it, panels
-# of rows are scaled by a kernel and added by BLAS to one shared Hessian.
-OWN_HESSIAN = 256
+# Largest number of coefficients for which each chunk sums a Hessian of its own in one read of X. Above it, panels of
+# rows are scaled by a kernel and added by BLAS to one shared Hessian: not for speed (see bench/), but because the
+# chunks' partial sums, four at least, would take more memory than the data deserve.
+OWN_HESSIAN = 1024
 PANEL_ROWS = 2048
 
 
@@ -55,12 +56,12 @@ class LogisticObjective:
     n_classes : int
     fit_intercept : bool
         If False the derivatives in the intercept are zero, so that it stays where it starts.
-    squares : ndarray of shape (n_features,), optional
-        Σ x² of the columns where known; else one more pass.
+    scales : ndarray of shape (n_features,), optional
+        Scale of each column, see power_of_two_scales; found in one more pass where not given.
     """
 
     def __init__(
-        self, design, y, *, weight=None, offset=None, l2=0.0, n_classes=2, fit_intercept=True, squares=None
+        self, design, y, *, weight=None, offset=None, l2=0.0, n_classes=2, fit_intercept=True, scales=None
     ):
         self.design = design
         self.binary = n_classes == 2
@@ -75,10 +76,10 @@ class LogisticObjective:
         self._y = design.rows(y)
         self._weight = EMPTY if weight is None else design.rows(weight)
         self._offset = no_offset if offset is None else design.rows(offset)
-        if squares is None:
-            squares = design.column_squares()
+        if scales is None:
+            scales = power_of_two_scales(design.column_squares(), n_rows)
             self.n_passes += 1.0
-        self.scales = np.append(power_of_two_scales(squares, n_rows), 1.0)
+        self.scales = np.append(scales, 1.0)
 
     def sample(self, n_rows):
         """Return the objective of n_rows rows spread evenly over the data; they need not hold every class."""
@@ -91,6 +92,7 @@ class LogisticObjective:
             l2=self.l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
+            scales=self.scales[:-1],
         )
 
     @property

@@ -26,6 +26,7 @@ class Status(enum.Enum):
     PRECISION = "no step lowers the objective any more in floating-point arithmetic"
     MAX_ITER = "max_iter iterations were used up before the violation fell below tol"
     STOPPED = "the callback asked to stop"
+    SEPARATED = "the classes are separated without error, so that without a penalty there is no finite optimum"
 
 
 @dataclasses.dataclass(frozen=True)

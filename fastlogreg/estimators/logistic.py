@@ -8,9 +8,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastlogreg import solvers
 from fastlogreg.design import as_design
+from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
-from fastlogreg.objective import LogisticObjective
-from fastlogreg.result import ConvergenceWarning
+from fastlogreg.objective import LogisticObjective, power_of_two_scales
+from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
 from fastlogreg.verbose import reporter
 
@@ -121,6 +122,13 @@ class LogisticRegression(LinearClassifier):
         -------
         self
 
+        Warns
+        -----
+        SeparationWarning
+            If without a penalty the classes are separated without error: no finite optimum exists.
+        ConvergenceWarning
+            If the solver stopped before it reached tol.
+
         Raises
         ------
         ValueError
@@ -149,7 +157,7 @@ class LogisticRegression(LinearClassifier):
             l2=1.0 / (self.C * total),
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
-            squares=squares,
+            scales=power_of_two_scales(squares, X.shape[0]),
         )
         objective.n_passes += 1.0  # the squares
         name = self.solver if self.solver != "auto" else solvers.choose(*X.shape, n_classes)
@@ -158,7 +166,9 @@ class LogisticRegression(LinearClassifier):
                 objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback
             )
         coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
-        if not result.converged:
+        if np.isinf(self.C) and offset is None:
+            result = check_separation(self, result, design, index, objective.scales[:-1])
+        if result.status in (Status.MAX_ITER, Status.STOPPED):
             self._warn(result, name)
         coef = np.atleast_2d(coef).astype(X.dtype)
         self.classes_ = classes

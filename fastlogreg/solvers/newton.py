@@ -18,6 +18,9 @@ SINGLE_WORK = 1e8
 # Where there are this many rows per coefficient and more, the start is the optimum of a sample of the rows: it lies
 # within the statistical error of a sample, about sqrt(p / n_sample), of the full one, and saves two or three passes.
 SAMPLE_RATIO = 400
+# Up to so many coefficients the Hessian rides along with the gradient nearly for free, and one kernel less is
+# compiled in a cold process.
+CHEAP_HESSIAN = 32
 SAMPLE_TOL = 1e-4
 TINY = np.finfo(float).tiny
 
@@ -108,7 +111,7 @@ def newton(objective, start, *, tol, max_iter, callback=None):
             inverse = _Inverse(_pinned(objective, hessian), scales, precision)
         direction = -inverse.solve(gradient.ravel()).reshape(coef.shape)
         # Near the optimum the violation is squared by each step: where that will end it, no Hessian is needed there.
-        if progress.predicted_violation() <= 0.5 * tol:
+        if objective.n_coef > CHEAP_HESSIAN and progress.predicted_violation() <= 0.5 * tol:
             evaluate = objective.value_gradient
         else:
             evaluate = partial(objective.value_gradient_hessian, precision=precision)
