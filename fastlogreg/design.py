@@ -23,6 +23,7 @@ SERIAL_WORK = 2**17
 SEGMENT_WORK = 2**31
 
 EMPTY = np.empty(0)
+NO_OFFSET = np.empty((0, 0))
 
 
 class Design(Protocol):

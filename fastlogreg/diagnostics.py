@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from fastlogreg.estimators.base import NO_OFFSET
+from fastlogreg.design import NO_OFFSET
 from fastlogreg.kernels import predict
 from fastlogreg.result import SeparationWarning, Status
 

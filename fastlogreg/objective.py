@@ -3,11 +3,9 @@
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from fastlogreg.design import EMPTY
+from fastlogreg.design import EMPTY, NO_OFFSET
 from fastlogreg.kernels import binary, multinomial
 from fastlogreg.kernels.panels import TILE
-
-NO_OFFSET = np.empty((0, 0))
 
 # Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
 # the rows of X it came from and those fetched ahead fit beside it.

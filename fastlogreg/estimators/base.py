@@ -4,11 +4,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fastlogreg.design import as_design
+from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.kernels import predict
 from fastlogreg.validation import check_finite, check_offset, check_X
-
-NO_OFFSET = np.empty((0, 0))
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
