@@ -26,7 +26,7 @@ SOLVERS = {
 
 # Coefficients up to which a full Hessian is cheaper than the products that replace it.
 NEWTON_BINARY = 1024
-NEWTON_MULTINOMIAL = 256
+NEWTON_MULTINOMIAL = 768
 
 
 def choose(n_samples, n_features, n_classes):
