@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names once more, where type checkers and editors can see them
-    from fastlogreg import functional as functional
-    from fastlogreg import plots as plots
+    import fastlogreg.functional as functional
+    import fastlogreg.plots as plots
     from fastlogreg.estimators.logistic import LogisticRegression as LogisticRegression
     from fastlogreg.estimators.stochastic import SGDLogisticRegression as SGDLogisticRegression
     from fastlogreg.result import ConvergenceWarning as ConvergenceWarning
+    from fastlogreg.result import DivergenceWarning as DivergenceWarning
     from fastlogreg.result import SeparationWarning as SeparationWarning
 
 __version__ = "0.1.0.dev0"
@@ -20,6 +21,7 @@ __version__ = "0.1.0.dev0"
 #: Public name -> the module that defines it; a module stands for itself.
 _HOME = {
     "ConvergenceWarning": "fastlogreg.result",
+    "DivergenceWarning": "fastlogreg.result",
     "LogisticRegression": "fastlogreg.estimators.logistic",
     "SGDLogisticRegression": "fastlogreg.estimators.stochastic",
     "SeparationWarning": "fastlogreg.result",

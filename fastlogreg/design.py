@@ -138,7 +138,8 @@ def as_design(X, n_jobs=None):
     """
     threads = allowed_threads(n_jobs)
     if scipy.sparse.issparse(X):
-        return ArrayDesign(CSR(*map(_read_only, (X.data, X.indices, X.indptr)), X.shape[1]), X.shape, threads)
+        rows = CSR(_read_only(X.data), _read_only(X.indices), _read_only(X.indptr), X.shape[1])
+        return ArrayDesign(rows, X.shape, threads)
     if not (X.flags.c_contiguous or X.flags.f_contiguous) or not X.flags.aligned:
         X = np.ascontiguousarray(X)
     return ArrayDesign(X, X.shape, threads)

@@ -15,7 +15,7 @@ SUSPICIOUS_LOSS = 1e-4
 NAMED_SHARE = 0.1
 
 
-def check_separation(estimator, result, design, index, scales):
+def check_separation(estimator, result, design, target, scales):
     """Return the result with status SEPARATED, and warn, if its coefficients classify every row rightly.
 
     Then every multiple of them does, the loss falls towards zero along the way and there is no finite optimum: the
@@ -29,8 +29,8 @@ def check_separation(estimator, result, design, index, scales):
     result : Result
         Of a fit without penalty.
     design : Design
-    index : ndarray of shape (n_samples,)
-        Class index of every row.
+    target : ndarray of shape (n_samples,)
+        0 or 1, for more classes the class index, of every row.
     scales : ndarray of shape (n_features,)
     """
     if not result.objective < SUSPICIOUS_LOSS:
@@ -39,11 +39,11 @@ def check_separation(estimator, result, design, index, scales):
     eta = np.empty((design.shape[0], len(coef)))
     design.run(predict.decision, (NO_OFFSET, eta), (coef,), work=len(coef))
     if len(coef) == 1:
-        margins = np.where(index == 1, eta[:, 0], -eta[:, 0])
+        margins = np.where(target == 1, eta[:, 0], -eta[:, 0])
     else:
         rows = np.arange(len(eta))
-        own = eta[rows, index]
-        eta[rows, index] = -np.inf
+        own = eta[rows, target]
+        eta[rows, target] = -np.inf
         margins = own - eta.max(axis=1)
     if not margins.min() > 0.0:
         return result

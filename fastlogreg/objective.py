@@ -68,7 +68,7 @@ class LogisticObjective:
         self.fit_intercept = fit_intercept
         self.n_passes = 0.0
         n_rows, n_columns = design.shape
-        self.shape = (n_columns + 1,) if self.binary else (n_classes, n_columns + 1)
+        self.shape: tuple[int, ...] = (n_columns + 1,) if self.binary else (n_classes, n_columns + 1)
         self.total_weight = float(n_rows) if weight is None else float(weight.sum())
         no_offset = EMPTY if self.binary else NO_OFFSET
         self._y = design.rows(y)

@@ -52,14 +52,20 @@ def check_finite(estimator, X, squares):
 
 
 def encode(y):
-    """Return the sorted classes and the class index (int64) of every row; at least two classes."""
-    classes, index = np.unique(y, return_inverse=True)
+    """Return the sorted classes, at least two, and the target of every row.
+
+    The target is 0.0 or 1.0 for two classes, the class index as int64 for more. Labels are compared with the classes
+    rather than sorted with their positions, which would take four times the memory of the answer.
+    """
+    classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
             f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
             f"{classes[0]!r}"
         )
-    return classes, index.astype(np.int64, copy=False)
+    if len(classes) == 2:
+        return classes, (y == classes[1]).astype(np.float64)
+    return classes, np.searchsorted(classes, y).astype(np.int64, copy=False)
 
 
 def check_weight_values(sample_weight, X):
@@ -76,7 +82,7 @@ def check_weight_values(sample_weight, X):
     return weight
 
 
-def check_weight(sample_weight, class_weight, X, classes, y, index):
+def check_weight(sample_weight, class_weight, X, classes, y, target):
     """Return the weight of every row as float64, or None where all weights are one.
 
     Parameters
@@ -84,9 +90,12 @@ def check_weight(sample_weight, class_weight, X, classes, y, index):
     sample_weight : array-like of shape (n_samples,), a number or None
     class_weight : dict, "balanced" or None
     X : ndarray or CSR
-    classes, y, index : ndarray
-        Classes, labels, and class index of each label.
+    classes, y, target : ndarray
+        Classes, labels, and targets as `encode` returns them.
     """
+    if sample_weight is None and class_weight is None:
+        return None
+    index = target.astype(np.intp, copy=False)
     weight = None
     if sample_weight is not None:
         weight = check_weight_values(sample_weight, X)

@@ -144,30 +144,31 @@ class LogisticRegression(LinearClassifier):
         design = as_design(X, self.n_jobs)
         squares = design.column_squares()
         check_finite(self, X, squares)
-        classes, index = encode(y)
+        classes, target = encode(y)
         n_classes = len(classes)
-        weight = check_weight(sample_weight, self.class_weight, X, classes, y, index)
-        offset = check_offset(offset, X.shape[0], n_classes)
-        total = X.shape[0] if weight is None else weight.sum()
+        n_samples, n_features = X.shape
+        weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
+        offset = check_offset(offset, n_samples, n_classes)
+        total = n_samples if weight is None else weight.sum()
         objective = LogisticObjective(
             design,
-            index.astype(np.float64) if n_classes == 2 else index,
+            target,
             weight=weight,
             offset=offset,
             l2=1.0 / (self.C * total),
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
-            scales=power_of_two_scales(squares, X.shape[0]),
+            scales=power_of_two_scales(squares, n_samples),
         )
         objective.n_passes += 1.0  # the squares
-        name = self.solver if self.solver != "auto" else solvers.choose(*X.shape, n_classes)
+        name = self.solver if self.solver != "auto" else solvers.choose(n_samples, n_features, n_classes)
         with reporter(self.verbose, name, self.max_iter) as callback:
             result = solvers.SOLVERS[name].function(
                 objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback
             )
         coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
         if np.isinf(self.C) and offset is None:
-            result = check_separation(self, result, design, index, objective.scales[:-1])
+            result = check_separation(self, result, design, target, objective.scales[:-1])
         if result.status in (Status.MAX_ITER, Status.STOPPED):
             self._warn(result, name)
         coef = np.atleast_2d(coef).astype(X.dtype)

@@ -53,7 +53,7 @@ def _numba_type(name, value):
         layout = "C" if value.flags.c_contiguous else "F"
         return types.Array(from_dtype(value.dtype), value.ndim, layout, readonly=not name.startswith("out"))
     if isinstance(value, tuple):
-        return types.NamedTuple([_numba_type(field, getattr(value, field)) for field in value._fields], type(value))
+        return types.NamedTuple([_numba_type(name, field) for field in value], type(value))
     return types.float64 if isinstance(value, float) else types.int64
 
 

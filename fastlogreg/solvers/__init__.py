@@ -4,6 +4,7 @@
 its violation is at most tol.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from fastlogreg.solvers.lbfgs import lbfgs
@@ -14,7 +15,7 @@ from fastlogreg.solvers.newton_cg import newton_cg
 class Solver(NamedTuple):
     """A row of the solver table."""
 
-    function: object
+    function: Callable
     cost: str  # of an iteration
 
 

@@ -40,7 +40,7 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
     scales = objective.scales
     coef = start
     value, gradient = objective.value_gradient(coef)
-    pairs = deque(maxlen=MEMORY)
+    pairs: deque = deque(maxlen=MEMORY)
     while (status := progress.record(value, objective.violation(gradient))) is None:
         direction = _direction(gradient / scales, pairs) / scales
         accepted = _search(objective, coef, value, gradient, direction, 1.0 if pairs else None)

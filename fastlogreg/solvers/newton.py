@@ -91,7 +91,7 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     progress = Progress(objective, tol, max_iter, callback)
     scales = np.broadcast_to(objective.scales, objective.shape).ravel()
     n_rows = objective.design.shape[0]
-    precision = np.float64
+    precision: type[np.floating] = np.float64
     if objective.binary and n_rows * objective.n_coef**2 > SINGLE_WORK:
         precision = np.float32
     coef = _sample_start(objective, start, tol, max_iter)
