@@ -24,7 +24,10 @@ def read_only(X):
 
 
 def memory_map(X, order="C"):
-    mapped = np.memmap(tempfile.TemporaryFile(), dtype=X.dtype, mode="w+", shape=X.shape, order=order)
+    if not X.size:  # an empty file cannot be mapped
+        return read_only(np.asarray(X, order=order))
+    with tempfile.TemporaryFile() as file:  # the map outlives the handle
+        mapped = np.memmap(file, dtype=X.dtype, mode="w+", shape=X.shape, order=order)
     mapped[:] = X
     mapped.flags.writeable = False
     return mapped
