@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names once more, where type checkers and editors can see them
-    import fastlogreg.functional as functional
-    import fastlogreg.plots as plots
+    from fastlogreg import functional as functional
+    from fastlogreg import plots as plots
     from fastlogreg.estimators.logistic import LogisticRegression as LogisticRegression
     from fastlogreg.estimators.stochastic import SGDLogisticRegression as SGDLogisticRegression
     from fastlogreg.result import ConvergenceWarning as ConvergenceWarning
