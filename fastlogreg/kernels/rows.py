@@ -1,0 +1,222 @@
+"""Row primitives: as blocks.py, but for rows named one by one in any order, as the learning-rate family visits them.
+
+The rows are order[first:last]; arrays of classes are passed whole, with the class k. A slice in Python's sense would
+be made and dropped for every batch, and its reference counts are atomic: they took 400 ns a batch, ten times what
+the arithmetic of one row takes. Coefficients may be stored as a multiple, w = scale · coef (not the intercept, which
+is last), so that shrinking all of them costs nothing where X is sparse.
+"""
+
+import numba
+import numpy as np
+from numba.extending import overload
+
+from fastlogreg.kernels.blocks import LINE, _implementation, prefetch
+from fastlogreg.kernels.jit import FAST, pointwise
+
+
+def inlined(function):
+    """Mark a function that becomes part of the one that calls it."""
+    return numba.njit(inline="always", fastmath=FAST, error_model="numpy", nogil=True)(function)
+
+
+# --- linear predictor -------------------------------------------------------------------------------------------
+
+
+def _rows_eta_dense(X, order, first, last, coef, k, scale, eta):
+    n_columns = X.shape[1]
+    for at in range(first, last):
+        i = order[at]
+        s = 0.0
+        for j in range(n_columns):
+            s += X[i, j] * coef[k, j]
+        eta[k, at - first] = scale * s + coef[k, n_columns]
+
+
+@pointwise
+def _plus_product(s, x, c):
+    # Without leave to reorder, or LLVM gathers coefficients into vectors, which takes longer.
+    return s + x * c
+
+
+def _rows_eta_csr(X, order, first, last, coef, k, scale, eta):
+    data, indices, indptr = X.data, X.indices, X.indptr
+    for row in range(first, last):
+        i = order[row]
+        at, stop = indptr[i], indptr[i + 1]
+        # Four sums, so that an addition need not wait for the one before it.
+        s0 = s1 = s2 = s3 = 0.0
+        while at + 4 <= stop:
+            s0 = _plus_product(s0, data[at], coef[k, np.uint64(indices[at])])
+            s1 = _plus_product(s1, data[at + 1], coef[k, np.uint64(indices[at + 1])])
+            s2 = _plus_product(s2, data[at + 2], coef[k, np.uint64(indices[at + 2])])
+            s3 = _plus_product(s3, data[at + 3], coef[k, np.uint64(indices[at + 3])])
+            at += 4
+        while at < stop:
+            s0 = _plus_product(s0, data[at], coef[k, np.uint64(indices[at])])
+            at += 1
+        eta[k, row - first] = scale * ((s0 + s1) + (s2 + s3)) + coef[k, X.n_features]
+
+
+_ROWS_ETA = _rows_eta_dense, _rows_eta_dense, _rows_eta_csr
+
+
+def rows_eta(X, order, first, last, coef, k, scale, eta):
+    """Set eta[k] = scale · X[order[first:last]] @ coef[k, :-1] + coef[k, -1]."""
+    _implementation(X, _ROWS_ETA)(X, order, first, last, coef, k, scale, eta)
+
+
+@overload(rows_eta, inline="always")
+def _rows_eta(X, order, first, last, coef, k, scale, eta):
+    return _implementation(X, _ROWS_ETA)
+
+
+# --- sums of rows -----------------------------------------------------------------------------------------------
+
+
+def _add_rows_dense(X, order, first, last, factor, k, target):
+    n_columns = X.shape[1]
+    whole = last - (last - first) % 4
+    for at in range(first, whole, 4):
+        i0, i1, i2, i3 = order[at], order[at + 1], order[at + 2], order[at + 3]
+        f = at - first
+        s0, s1, s2, s3 = factor[k, f], factor[k, f + 1], factor[k, f + 2], factor[k, f + 3]
+        for j in range(n_columns):
+            target[k, j] += (s0 * X[i0, j] + s1 * X[i1, j]) + (s2 * X[i2, j] + s3 * X[i3, j])
+    for at in range(whole, last):
+        i = order[at]
+        s = factor[k, at - first]
+        for j in range(n_columns):
+            target[k, j] += s * X[i, j]
+
+
+def _add_rows_csr(X, order, first, last, factor, k, target):
+    data, indices, indptr = X.data, X.indices, X.indptr
+    for row in range(first, last):
+        i = order[row]
+        s = factor[k, row - first]
+        for at in range(indptr[i], indptr[i + 1]):
+            target[k, np.uint64(indices[at])] += s * data[at]
+
+
+_ADD_ROWS = _add_rows_dense, _add_rows_dense, _add_rows_csr
+
+
+def add_rows_gradient(X, order, first, last, factor, k, target):
+    """Add X[order[first:last]].T @ factor[k] to target[k, :-1]; the caller adds the sum of the factors."""
+    _implementation(X, _ADD_ROWS)(X, order, first, last, factor, k, target)
+
+
+@overload(add_rows_gradient, inline="always")
+def _add_rows_gradient(X, order, first, last, factor, k, target):
+    return _implementation(X, _ADD_ROWS)
+
+
+# --- prefetch ---------------------------------------------------------------------------------------------------
+
+# Rows in random order come from memory one by one unless they are asked for ahead of time. So many bytes of rows, and
+# at least two rows, are kept under way.
+AHEAD = 4096
+
+
+def _distance_dense(X):
+    return max(2, min(16, AHEAD // (X.shape[1] * X.itemsize + 1)))
+
+
+def _distance_csr(X):
+    n_bytes = (X.data.itemsize + X.indices.itemsize) * X.data.size // max(1, X.indptr.size - 1)
+    return max(2, min(16, AHEAD // (n_bytes + 1)))
+
+
+_DISTANCE = _distance_dense, _distance_dense, _distance_csr
+
+
+def rows_ahead(X):
+    """Return how many rows ahead to prefetch."""
+    return _implementation(X, _DISTANCE)(X)
+
+
+@overload(rows_ahead, inline="always")
+def _rows_ahead(X):
+    return _implementation(X, _DISTANCE)
+
+
+@pointwise
+def _prefetch_lines(address, n_bytes):
+    # From the start of the first line, else the last one is missed where rows and lines are not aligned.
+    first = address // LINE * LINE
+    prefetch(first, address + n_bytes - first)
+
+
+@inlined
+def prefetch_entry(values, i):
+    """Ask for one entry of an array."""
+    prefetch(values.ctypes.data + i * values.itemsize, 1)
+
+
+def _prefetch_row_c(X, near, far):
+    row_bytes = X.shape[1] * X.itemsize
+    _prefetch_lines(X.ctypes.data + near * row_bytes, row_bytes)
+
+
+def _prefetch_row_f(X, near, far):
+    pass  # a line for every entry: one would fetch eight times what is used
+
+
+def _prefetch_row_csr(X, near, far):
+    # Where a row begins must itself be fetched first.
+    prefetch(X.indptr.ctypes.data + far * X.indptr.itemsize, 1)
+    first, last = X.indptr[near], X.indptr[near + 1]
+    _prefetch_lines(X.data.ctypes.data + first * X.data.itemsize, (last - first) * X.data.itemsize)
+    _prefetch_lines(X.indices.ctypes.data + first * X.indices.itemsize, (last - first) * X.indices.itemsize)
+
+
+_PREFETCH_ROW = _prefetch_row_c, _prefetch_row_f, _prefetch_row_csr
+
+
+def prefetch_row(X, near, far):
+    """Ask for row `near`, soon to be read, and for what finds row `far`; nothing without the JIT."""
+
+
+@overload(prefetch_row, inline="always")
+def _prefetch_row(X, near, far):
+    return _implementation(X, _PREFETCH_ROW)
+
+
+# --- updates of the features that occur, X in CSR ---------------------------------------------------------------
+
+# Where iterates are averaged, ``total`` takes -scales · change for every change of a weight, see stochastic.Model.
+
+
+@inlined
+def scatter_rows(X, order, first, last, factor, k, coef, total, scales):
+    """Add X[order[first:last]].T @ factor[k] to coef[k, :-1]."""
+    data, indices, indptr = X.data, X.indices, X.indptr
+    for row in range(first, last):
+        i = order[row]
+        s = factor[k, row - first]
+        if scales == 0.0:
+            for at in range(indptr[i], indptr[i + 1]):
+                coef[k, np.uint64(indices[at])] += s * data[at]
+        else:
+            for at in range(indptr[i], indptr[i + 1]):
+                j = np.uint64(indices[at])
+                change = s * data[at]
+                coef[k, j] += change
+                total[k, j] -= scales * change
+
+
+@inlined
+def scatter_adagrad(X, order, first, last, gradient, k, squares, rate, eps, coef, total, scales):
+    """Update the features that occur in some rows, G += g², w -= rate · g / (√G + eps), and zero their gradient."""
+    indices, indptr = X.indices, X.indptr
+    for row in range(first, last):
+        i = order[row]
+        for at in range(indptr[i], indptr[i + 1]):
+            j = np.uint64(indices[at])
+            g = gradient[k, j]
+            if g != 0.0:  # a feature of several rows is updated at the first
+                gradient[k, j] = 0.0
+                squares[k, j] += g * g
+                change = -rate * g / (np.sqrt(squares[k, j]) + eps)
+                coef[k, j] += change
+                total[k, j] -= scales * change
