@@ -162,7 +162,7 @@ def sigmoid_curve(estimator, x=None, y=None, *, limits=None, points=100, mirror=
         reach = 0.1 * (np.ptp(x) or 1.0)
         limits = x.min() - reach, x.max() + reach
     ax = _axes(ax)
-    grid = np.linspace(*limits, points)
+    grid = np.linspace(limits[0], limits[1], points)
     eta = coef[0] * grid + intercept
     ax.axhline(0.5, color=GREY, linewidth=0.6, linestyle=":")
     ax.plot(grid, _sigmoid(eta), color=RED, linewidth=2, label=f"p(y = {classes[1]})")
@@ -170,7 +170,7 @@ def sigmoid_curve(estimator, x=None, y=None, *, limits=None, points=100, mirror=
         ax.plot(grid, _sigmoid(-eta), color=BLUE, linewidth=2, label=f"p(y = {classes[0]})")
     if coef[0] != 0.0:
         boundary = -intercept / coef[0]
-        ax.axvline(boundary, color="black", linestyle="--", linewidth=1.2, label=f"boundary, x = {boundary:.6g}")
+        ax.axvline(boundary, color="black", linestyle="--", linewidth=1.2, label=f"boundary, x = {_short(boundary)}")
     if x is not None and y is not None:
         x, y = np.ravel(x), np.ravel(y)
         for value, (label, colour, marker) in enumerate(zip(classes, (BLUE, RED), "os", strict=True)):
@@ -224,7 +224,7 @@ def convexity(x=(-8.0, -1.0, 0.25, 1.0), y=(1, 0, 0, 1), *, limits=(-6.0, 6.0), 
     """
     axes = _pair(axes)
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    coef = np.linspace(*limits, points)
+    coef = np.linspace(limits[0], limits[1], points)
     eta = coef[:, None] * x
     losses = np.mean(np.logaddexp(0.0, eta) - y * eta, axis=1)
     squares = np.mean((_sigmoid(eta) - y) ** 2, axis=1)
@@ -258,7 +258,6 @@ def linear_versus_logistic(x, y, far_x, far_y, *, C=1.0, ax=None):
     Returns
     -------
     matplotlib Axes
-        Its ``crossings`` holds the four values: line before and after, logistic before and after.
     """
     from fastlogreg.estimators.logistic import LogisticRegression
 
@@ -266,7 +265,6 @@ def linear_versus_logistic(x, y, far_x, far_y, *, C=1.0, ax=None):
     x, y, far_x, far_y = (np.asarray(values, dtype=float).ravel() for values in (x, y, far_x, far_y))
     all_x, all_y = np.append(x, far_x), np.append(y, far_y)
     grid = np.linspace(min(0.0, all_x.min()), all_x.max() * 1.03, 400)
-    crossings = []
     for name, colour in (("line", BLUE), ("logistic", RED)):
         for xs, ys, style, when in ((x, y, "-", "before"), (all_x, all_y, "--", "after")):
             if name == "line":
@@ -276,14 +274,12 @@ def linear_versus_logistic(x, y, far_x, far_y, *, C=1.0, ax=None):
                 model = LogisticRegression(C=C).fit(xs[:, None], ys)
                 slope, intercept = model.coef_[0, 0], model.intercept_[0]
                 curve, crossing = _sigmoid(slope * grid + intercept), -intercept / slope
-            crossings.append(crossing)
-            ax.plot(grid, curve, style, color=colour, linewidth=1.8, label=f"{name}, {when}: ½ at {crossing:.0f}")
+            ax.plot(grid, curve, style, color=colour, linewidth=1.8, label=f"{name}, {when}: ½ at {_short(crossing)}")
     ax.axhline(0.5, color=GREY, linewidth=0.6, linestyle=":")
     ax.plot(x, y, "ko", markersize=5, label="data")
     ax.plot(far_x, far_y, "k^", markersize=7, clip_on=False, label="far points added")
     ax.set(xlabel="feature", ylabel="label, fitted value", xlim=(grid[0], grid[-1]), ylim=(-0.6, 1.5))
     _legend_above(ax, columns=2)
-    ax.crossings = tuple(float(value) for value in crossings)
     return ax
 
 
@@ -359,6 +355,11 @@ def _two_classes(estimator):
 
 def _recorded(history, quantity, prefixes):
     return next((np.asarray(history[p + quantity]) for p in prefixes if p + quantity in history), None)
+
+
+def _short(value):
+    """Return four digits of a number, all digits before the point where there are more."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _sigmoid(eta):

@@ -42,7 +42,7 @@ def canvas(rows=1, columns=1, width=7.6, height=4.0, **kwargs):
 
 def picture(figure, name, title, caption=""):
     """Finish a figure: title (it says the finding) and PNG."""
-    wide = int(figure.get_figwidth() * 11.5)
+    wide = int(figure.get_figwidth() * 9.8)
     figure.suptitle(textwrap.fill(title, wide), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -53,9 +53,7 @@ def legend_below(figure, handles=None, labels=None, columns=3):
     """A legend under all axes, where it hides no data."""
     if handles is None:
         pairs = dict(
-            (label, handle)
-            for ax in figure.axes
-            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+            (label, handle) for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
         )
         handles, labels = list(pairs.values()), list(pairs)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)

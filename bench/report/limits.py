@@ -56,7 +56,9 @@ def _bandwidth(run, page, megabytes, rounds, widths):
             fraction = median([r / q for q, r in zip(taken["pass"], taken["read"], strict=True)])
             fractions[dtype, order, p] = fraction
             line.append(100 * fraction)
-            rows.append([f"{dtype}, {order}", str(p), f"{pass_rate:.1f}", f"{read_rate:.1f}", f"{100 * fraction:.0f} %"])
+            rows.append(
+                [f"{dtype}, {order}", str(p), f"{pass_rate:.1f}", f"{read_rate:.1f}", f"{100 * fraction:.0f} %"]
+            )
         ax.semilogx(
             widths, line, marker=MARKERS[order], color=COLOURS["fastlogreg"] if dtype == "float64" else "#8C3D00",
             linestyle="-" if order == "C" else "--", label=f"{dtype}, {order} order",
@@ -69,10 +71,10 @@ def _bandwidth(run, page, megabytes, rounds, widths):
     wide = [f for (_, _, p), f in fractions.items() if p >= 50]
     low, high = 100 * min(wide), 100 * max(wide)
     page.text(
-        "One call of loss and gradient has to read X once; no code can be faster than the memory delivers X. So the pass "
-        "takes turns with a compiled loop that only sums the bytes of the same array with all cores."
+        "One call of loss and gradient has to read X once; no code can be faster than the memory delivers X. So the "
+        "pass takes turns with a compiled loop that only sums the bytes of the same array with all cores."
     )
-    caption = f"Arrays of {megabytes} MB, {rounds} rounds in turns; the fraction is the median over rounds of neighbouring times."
+    caption = f"Arrays of {megabytes} MB, {rounds} rounds; the fraction is the median ratio of neighbouring times."
     title = f"One pass of loss and gradient runs at {low:.0f} to {high:.0f} % of pure reading from 50 columns on"
     page.add(picture(figure, "bandwidth", title, caption))
     page.table(
@@ -81,13 +83,16 @@ def _bandwidth(run, page, megabytes, rounds, widths):
         caption="Median bandwidth of the fused pass and of the pure read.",
     )
     page.text(
-        "With few columns each row costs an exponential and a logarithm for only a few bytes, so that arithmetic is the "
-        "limit; float32 has half the bytes a row and meets that limit earlier. A fraction above 100 % is noise of the "
-        "machine, or an array partly in cache."
+        "With few columns each row costs an exponential and a logarithm for only a few bytes, so that arithmetic is "
+        "the limit; float32 has half the bytes a row and meets that limit earlier. A fraction above 100 % is noise of "
+        "the machine, or an array partly in cache."
     )
     f64 = [100 * f for (dtype, _, p), f in fractions.items() if p >= 50 and dtype == "float64"]
     page.findings.append(
-        (f"{min(f64):.0f}–{max(f64):.0f} %", "of the machine's best read: one pass of loss and gradient, float64, 50 columns and more")
+        (
+            f"{min(f64):.0f}–{max(f64):.0f} %",
+            "of the machine's best read: one pass of loss and gradient, float64, 50 columns and more",
+        )
     )
 
 
@@ -115,7 +120,9 @@ def _hessian(run, page, megabytes, rounds, widths):
         blas = n * p * (p + 1) / median(taken["blas"]) / 1e9
         ours_line.append(ours)
         blas_line.append(blas)
-        rows.append([str(p), count(n), f"{ours:.0f}", f"{blas:.0f}", f"{100 * ours / blas:.0f} %", f"{100 * ours / best:.0f} %"])
+        rows.append(
+            [str(p), count(n), f"{ours:.0f}", f"{blas:.0f}", f"{100 * ours / blas:.0f} %", f"{100 * ours / best:.0f} %"]
+        )
     ax.semilogx(widths, ours_line, marker="o", color=COLOURS["fastlogreg"], label="loss + gradient + Hessian, one call")
     ax.semilogx(widths, blas_line, marker="s", color=COLOURS["NumPy"], label="BLAS dsyrk alone, the same X")
     ax.axhline(best, color="black", linewidth=1, linestyle=":", label="BLAS dsyrk at its best shape")
@@ -124,11 +131,11 @@ def _hessian(run, page, megabytes, rounds, widths):
     ax.set(xlabel="columns of X", ylabel="GFLOP/s", ylim=(0, None))
     legend_below(figure, columns=2)
     ahead = [p for p, a, b in zip(widths, ours_line, blas_line, strict=True) if a >= b]
-    where = f"faster than a bare syrk at {len(ahead)} of {len(widths)} widths" if ahead else "never faster than a bare syrk"
+    where = f"faster than a bare syrk at {len(ahead)} of {len(widths)} widths" if ahead else "always below a bare syrk"
     title = f"The Hessian reaches {max(ours_line):.0f} GFLOP/s; it is {where}"
     caption = (
-        "Counted: n q (q + 1) operations, q the columns and the intercept for fastlogreg, the columns alone for BLAS; the "
-        "exponentials and the weighting of rows are not counted. float64, C order."
+        "Counted: n q (q + 1) operations, q the columns and the intercept for fastlogreg, the columns alone for BLAS; "
+        "the exponentials and the weighting of rows are not counted. float64, C order."
     )
     page.add(picture(figure, "hessian", title, caption))
     page.table(
@@ -142,9 +149,8 @@ def _hessian(run, page, megabytes, rounds, widths):
     )
     middle = min(range(len(widths)), key=lambda i: abs(widths[i] - 100))
     page.findings.append(
-        (times_or_percent(ours_line[middle], blas_line[middle]), f"the speed of BLAS dsyrk: loss, gradient and Hessian at {widths[middle]} columns")
+        (
+            f"{100 * ours_line[middle] / blas_line[middle]:.0f} %",
+            f"the speed of BLAS dsyrk: loss, gradient and Hessian at {widths[middle]} columns",
+        )
     )
-
-
-def times_or_percent(ours, blas):
-    return f"{100 * ours / blas:.0f} %"

@@ -72,7 +72,8 @@ html { scroll-behavior: smooth; }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 54rem; color: var(--ink); background: #fff;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.35rem; line-height: 1.3; margin: 3rem 0 .8rem; padding-top: .8rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.35rem; line-height: 1.3; margin: 3rem 0 .8rem; padding-top: .8rem;
+  border-top: 1px solid var(--line); }
 p { margin: .7rem 0; }
 a { color: var(--accent); }
 code { font-size: .9em; background: var(--pale); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
@@ -130,7 +131,7 @@ def _inline_html(words):
 def _block_html(block):
     match block:
         case Text(words, note):
-            return f'<p{" class=note" if note else ""}>{_inline_html(words)}</p>\n'
+            return f"<p{' class=note' if note else ''}>{_inline_html(words)}</p>\n"
         case Picture(_, title, png, caption):
             data = base64.b64encode(png).decode("ascii")
             below = f"<figcaption>{_inline_html(caption)}</figcaption>" if caption else ""
@@ -154,9 +155,7 @@ def _table_html(table):
         for i, row in enumerate(table.rows)
     )
     caption = f"<caption>{_inline_html(table.caption)}</caption>" if table.caption else ""
-    return (
-        f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n'
-    )
+    return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n'
 
 
 # -------------------------------------------------------------------------------------------------------- Markdown

@@ -42,8 +42,8 @@ def section(run):
     page.text(
         "Each solver climbs a ladder of tolerances. After every fit this report computes the objective "
         "`mean loss + ‖w‖² / (2 C n)`, C = 1, in float64 by code of its own, and compares it with the optimum found "
-        "by an independent damped Newton method. The time that counts is the shortest at which the relative distance to "
-        f"the optimum is at most {TARGET:.0e}. All run in one process, warm, on fresh copies of the data, in turns."
+        "by an independent damped Newton method. The time that counts is the shortest at which the relative distance "
+        f"to the optimum is at most {TARGET:.0e}. All run in one process, warm, on fresh copies of the data, in turns."
     )
     racers = [replace(rival, ladder=rival.ladder[::2]) for rival in rivals.RIVALS]
     done, passed = [], 0.0
@@ -64,7 +64,7 @@ def section(run):
     page.table(
         ["solver", "version", *(problem.name for problem, _ in done)],
         *_table(done),
-        caption=f"Seconds to a relative distance of {TARGET:.0e} from the optimum; in bold the fastest on each problem.",
+        caption=f"Seconds to a relative distance of {TARGET:.0e} from the optimum; the fastest in bold.",
         text_columns=(1,),
     )
     for problem, race in done:
@@ -74,7 +74,10 @@ def section(run):
         ours, other = _fastest(race, ours=True), _fastest(race, ours=False)
         if ours and other:
             page.findings.append(
-                (times(other.seconds / ours.seconds), f"{problem.name.lower()}: fit to {TARGET:.0e}, {_versus(ours, other)}")
+                (
+                    times(other.seconds / ours.seconds),
+                    f"{problem.name.lower()}: fit to {TARGET:.0e}, {_versus(ours, other)}",
+                )
             )
     return page
 
@@ -113,10 +116,12 @@ def _picture(problem, race):
     ours, other = _fastest(race, ours=True), _fastest(race, ours=False)
     if ours and other:
         ratio = other.seconds / ours.seconds
-        if ratio >= 1:
-            title = f"{ours.rival.name} first in {seconds(ours.seconds)}; {other.rival.name} takes {times(ratio)} as long"
-        else:
-            title = f"{other.rival.name} first in {seconds(other.seconds)}; {ours.rival.name} takes {times(1 / ratio)} as long"
+        first, second = ours, other
+        if ratio < 1:
+            first, second, ratio = other, ours, 1 / ratio
+        title = (
+            f"{first.rival.name} first in {seconds(first.seconds)}; {second.rival.name} takes {times(ratio)} as long"
+        )
     elif ours:
         title = f"only fastlogreg reaches the target within {race.budget_seconds:g} s"
     elif other:
@@ -151,7 +156,9 @@ def _table(done):
 def _missing(problem, race):
     """Every solver that has no time, by name, and why."""
     lines = [
-        f"{entry.rival.name} – {entry.status}: {entry.detail}" if entry.detail else f"{entry.rival.name} – {entry.status}"
+        f"{entry.rival.name} – {entry.status}: {entry.detail}"
+        if entry.detail
+        else f"{entry.rival.name} – {entry.status}"
         for entry in race.entries
         if entry.status != "reached"
     ]
@@ -160,7 +167,11 @@ def _missing(problem, race):
 
 
 def _reading(done):
-    won = [p for p, race in done if (o := _fastest(race, True)) and (not (r := _fastest(race, False)) or o.seconds < r.seconds)]
+    won = [
+        p
+        for p, race in done
+        if (o := _fastest(race, True)) and (not (r := _fastest(race, False)) or o.seconds < r.seconds)
+    ]
     lost = [p for p, _ in done if p not in won]
     words = f"A solver of fastlogreg is first on {len(won)} of {len(done)} problems"
     if lost:

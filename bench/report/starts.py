@@ -47,9 +47,8 @@ def section(run):
     for k, (n, p) in enumerate(sizes):
         shape = f"{n:,} × {p}".replace(",", "\N{NO-BREAK SPACE}")
         with tempfile.TemporaryDirectory() as cache:
-            if not run.quick:
-                run.tell(f"empty cache, {shape}", (k + 0.0) / len(sizes))
-                bars.append((f"fastlogreg, empty cache, {shape}", "fastlogreg", first_fit("fastlogreg", n, p, cache), 1))
+            run.tell(f"empty cache, {shape}", k / len(sizes))
+            bars.append((f"fastlogreg, empty cache, {shape}", "fastlogreg", first_fit("fastlogreg", n, p, cache), 1))
             taken = {"fastlogreg": [], "sklearn.linear_model": []}
             for repeat in range(repeats):
                 run.tell(f"warm cache, {shape}", (k + 0.4 + 0.6 * repeat / repeats) / len(sizes))
@@ -71,23 +70,29 @@ def section(run):
         [[name, seconds(a), seconds(b), seconds(a + b), str(runs)] for name, _, (a, b), runs in bars],
         caption="The middle process by total time, where there were several.",
     )
-    warm = {library: sum(pair) for name, library, pair, _ in bars if "empty" not in name and "1\N{NO-BREAK SPACE}000 ×" in name}
+    warm = {
+        library: sum(pair)
+        for name, library, pair, _ in bars
+        if "empty" not in name and "1\N{NO-BREAK SPACE}000 ×" in name
+    }
     ratio = warm["fastlogreg"] / warm["scikit-learn"]
     page.text(
-        f"With a filled cache, import and first fit on 1 000 × 10 take {times(ratio)} of scikit-learn's time: numba and "
-        "scikit-learn are both imported. Only the first use of a kernel after an installation or an upgrade compiles."
+        f"With a filled cache, import and first fit on 1 000 × 10 take {times(ratio)} of scikit-learn's time: numba "
+        "and scikit-learn are both imported. Only the first use of a kernel after installing or upgrading compiles."
     )
     cold = [sum(pair) for name, _, pair, _ in bars if "empty" in name]
     if cold:
         page.findings.append((seconds(cold[0], 2), "import and first fit on 1 000 × 10 with nothing compiled yet"))
-    page.findings.append((times(ratio), "of scikit-learn's time: import and first fit in a fresh process, kernels cached"))
+    page.findings.append(
+        (times(ratio), "of scikit-learn's time: import and first fit in a fresh process, kernels cached")
+    )
     page.table(["fact", "value"], [[name, value] for name, value in machine.facts().items()], text_columns=(1,))
     return page
 
 
 def _picture(bars):
     figure, ax = canvas(height=1.6 + 0.45 * len(bars))
-    for i, (name, library, (imported, fitted), _) in enumerate(reversed(bars)):
+    for i, (_, library, (imported, fitted), _) in enumerate(reversed(bars)):
         ax.barh(i, imported, color=COLOURS[library], alpha=0.45, height=0.62)
         ax.barh(i, fitted, left=imported, color=COLOURS[library], height=0.62)
         ax.text(imported + fitted, i, "  " + seconds(imported + fitted), va="center", fontsize=9)
