@@ -111,9 +111,9 @@ class ArrayDesign:
             return as_design(_matrix(self.X)[index], self.threads), index
         return as_design(self.X[index], self.threads), index
 
-    def column_squares(self):
-        """Return Σ x² of every column, not finite where an entry is not; one pass."""
-        return self.run(columns.squares, size=self.shape[1])
+    def column_moments(self):
+        """Return Σ x and Σ x² of every column, (2, n_features), not finite where an entry is not; one pass."""
+        return self.run(columns.moments, size=2 * self.shape[1]).reshape(2, -1)
 
 
 def _read_only(array):

@@ -218,7 +218,7 @@ def _objective(X, y, coef, sample_weight, offset, l2, n_jobs):
         offset=check_offset(offset, n_samples, n_classes),
         l2=float(l2),
         n_classes=n_classes,
-        scales=np.ones(n_features),  # they are for solvers only
+        moments=np.zeros((2, n_features)),  # they are for solvers only
     )
     return objective, coef
 

@@ -21,18 +21,63 @@ def _padded(size):
     return -(-size // TILE) * TILE
 
 
-def power_of_two_scales(squares, n_rows):
-    """Return the power of two nearest the root mean square of each column, 1 where a column is zero.
+class Coordinates:
+    """Scales that define the violation, and centred and scaled coordinates for solvers without a Hessian.
 
     Parameters
     ----------
-    squares : ndarray of shape (n_features,)
-        Σ x² of every column.
+    moments : ndarray of shape (2, n_features)
+        Σ x and Σ x² of the columns.
     n_rows : int
+    l2 : float
+        Strength of the penalty: curvature that does not come from the rows.
+    centre : bool
+        Whether there is an intercept to take up the centring.
+
+    Attributes
+    ----------
+    scales : ndarray of shape (n_features + 1,)
+        The power of two nearest the root mean square of each column, 1 where a column is zero and for the intercept.
+
+    Notes
+    -----
+    Without centring, a column far from zero is nearly parallel to the intercept and L-BFGS and conjugate gradients
+    crawl. With x' = (x - mean) / spread, where spread² is variance + 4 l2, the same linear predictor is
+    x'·inner + inner_intercept: coef = inner / spread, intercept = inner_intercept - Σ mean·coef. X itself is never
+    rewritten.
     """
-    rms = np.sqrt(squares / max(1, n_rows))
-    rms[rms == 0.0] = 1.0
-    return np.exp2(np.round(np.log2(rms)))
+
+    def __init__(self, moments, n_rows, l2, centre):
+        means, squares = moments / max(1, n_rows)
+        rms = np.sqrt(squares)
+        rms[rms == 0.0] = 1.0
+        self.scales = np.append(np.exp2(np.round(np.log2(rms))), 1.0)
+        self.means = means if centre else np.zeros_like(means)
+        # A constant column has no spread to scale by; its direction is the intercept's.
+        variance = np.maximum(squares - self.means**2, 0.0)
+        variance = np.where(variance > 1e-12 * squares, variance, rms**2)
+        self.spread = np.sqrt(variance + 4.0 * l2)  # the curvature of the loss is ¼ where nothing is known yet
+
+    def gradient(self, gradient):
+        """Return the gradient in the inner coordinates."""
+        inner = gradient.copy()
+        inner[..., :-1] -= self.means * gradient[..., -1:]
+        inner[..., :-1] /= self.spread
+        return inner
+
+    def outer(self, inner):
+        """Return the direction in coef for one in the inner coordinates."""
+        direction = inner.copy()
+        direction[..., :-1] /= self.spread
+        direction[..., -1] -= direction[..., :-1] @ self.means
+        return direction
+
+    def inner(self, direction):
+        """Return the direction in the inner coordinates for one in coef."""
+        inner = direction.copy()
+        inner[..., -1] += direction[..., :-1] @ self.means
+        inner[..., :-1] *= self.spread
+        return inner
 
 
 class LogisticObjective:
@@ -54,12 +99,12 @@ class LogisticObjective:
     n_classes : int
     fit_intercept : bool
         If False the derivatives in the intercept are zero, so that it stays where it starts.
-    scales : ndarray of shape (n_features,), optional
-        Scale of each column, see power_of_two_scales; found in one more pass where not given.
+    moments : ndarray of shape (2, n_features), optional
+        Σ x and Σ x² of the columns; found in one more pass where not given.
     """
 
     def __init__(
-        self, design, y, *, weight=None, offset=None, l2=0.0, n_classes=2, fit_intercept=True, scales=None
+        self, design, y, *, weight=None, offset=None, l2=0.0, n_classes=2, fit_intercept=True, moments=None
     ):
         self.design = design
         self.binary = n_classes == 2
@@ -74,10 +119,11 @@ class LogisticObjective:
         self._y = design.rows(y)
         self._weight = EMPTY if weight is None else design.rows(weight)
         self._offset = no_offset if offset is None else design.rows(offset)
-        if scales is None:
-            scales = power_of_two_scales(design.column_squares(), n_rows)
+        if moments is None:
+            moments = design.column_moments()
             self.n_passes += 1.0
-        self.scales = np.append(scales, 1.0)
+        self._moments = moments
+        self.coordinates = Coordinates(moments, n_rows, l2=l2, centre=fit_intercept)
 
     def sample(self, n_rows):
         """Return the objective of n_rows rows spread evenly over the data; they need not hold every class."""
@@ -90,7 +136,7 @@ class LogisticObjective:
             l2=self.l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
-            scales=self.scales[:-1],
+            moments=self._moments * (n_rows / self.design.shape[0]),
         )
 
     @property
@@ -105,7 +151,7 @@ class LogisticObjective:
 
     def violation(self, gradient):
         """Return the max-norm of the gradient in scaled coordinates."""
-        return float(np.max(np.abs(gradient / self.scales)))
+        return float(np.max(np.abs(gradient / self.coordinates.scales)))
 
     def value_gradient(self, coef):
         """Return F and its gradient, shaped like coef; one pass."""

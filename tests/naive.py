@@ -2,7 +2,7 @@
 
 Binary and multinomial share every name; ``coef`` of one dimension means two classes. As in the kernels: y in [0, 1]
 or class index, coef (p + 1,) or (K, p + 1) with the intercept last, weight and offset optional, sums not divided by
-anything. ``objective``, ``gradient`` and ``kkt_violation`` are those of the mean loss with the L2 penalty.
+anything. ``objective``, ``gradient``, ``kkt_violation`` and ``optimum`` are those of the mean loss with L2 penalty.
 """
 
 import numpy as np
@@ -101,9 +101,9 @@ def scaled_panel(X, coef, weight=None, offset=None):
     return np.sqrt(weights(rows, weight) * curvature(decision(X, coef, offset)))[:, None] * rows
 
 
-def squares(X):
-    """Sum of squares of every column."""
-    return np.sum(dense(X) ** 2, axis=0)
+def moments(X):
+    """Sum and sum of squares of every column."""
+    return np.stack([np.sum(dense(X), axis=0), np.sum(dense(X) ** 2, axis=0)])
 
 
 # --- the objective and its optimality ---------------------------------------------------------------------------
@@ -140,3 +140,42 @@ def kkt_violation(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept
     """Largest derivative of the objective, each divided by the scale of its column: zero exactly at an optimum."""
     full = gradient(X, y, coef, weight=weight, offset=offset, l2=l2, fit_intercept=fit_intercept)
     return float(np.max(np.abs(full / scales(X))))
+
+
+def optimum(X, y, shape, *, weight=None, offset=None, l2=0.0, fit_intercept=True, n_iter=100):
+    """Coefficients of least objective, by damped Newton steps of least norm in an orthonormal basis of X.
+
+    Where columns are collinear the answer is the optimum of least norm, the intercept not counted: every optimum has
+    the same centred linear predictors, and of all coefficients that give them the pseudo-inverse finds the shortest.
+    """
+    terms = {"weight": weight, "offset": offset}
+    rows = dense(X)
+    middle = rows.mean(axis=0) if fit_intercept else np.zeros(rows.shape[1])
+    left, sizes, right = np.linalg.svd(rows - middle, full_matrices=False)
+    kept = sizes > sizes.max(initial=0.0) * 1e-12
+    left, sizes, right = left[:, kept], sizes[kept], right[kept]
+    metric = np.append(1 / sizes**2, 0.0)  # ‖coef‖² is Σ metric · z² for coef = right.T @ (z / sizes)
+    full = (*shape[:-1], len(sizes) + 1)
+
+    def value(z):
+        return objective(left, y, z, **terms) + 0.5 * l2 * np.sum(metric * z**2)
+
+    z = np.zeros(full)
+    for _ in range(n_iter):
+        slopes = gradient(left, y, z, **terms) + l2 * metric * z
+        curvatures = hessian(left, z, **terms) / weights(rows, weight).sum()
+        curvatures += l2 * np.diag(np.tile(metric, z.size // len(metric)))
+        if not fit_intercept:
+            slopes[..., -1] = 0.0
+            free = np.ones(full, dtype=bool)
+            free[..., -1] = False
+            curvatures = np.where(np.outer(free, free), curvatures, 0.0)
+        direction = -(np.linalg.pinv(curvatures, rcond=1e-14, hermitian=True) @ slopes.ravel()).reshape(full)
+        step = 1.0
+        while value(z + step * direction) > value(z) and step > 1e-3:
+            step /= 2
+        z = z + step * direction
+    coef = np.zeros(shape)
+    coef[..., :-1] = (z[..., :-1] / sizes) @ right
+    coef[..., -1] = z[..., -1] - coef[..., :-1] @ middle
+    return coef

@@ -126,8 +126,8 @@ def expected_rows(function):
     return run
 
 
-def squares(problem, design):
-    return design.column_squares()
+def moments(problem, design):
+    return design.column_moments()
 
 
 class Twins(NamedTuple):
@@ -145,7 +145,7 @@ TWINS = {
     "decision": Twins(written_rows(predict.decision), expected_rows(lambda eta: eta[:, None]), 2),
     "probability": Twins(written_rows(predict.probability), expected_rows(naive.probability), 2),
     "log_probability": Twins(written_rows(predict.log_probability), expected_rows(naive.log_probability), 2),
-    "squares": Twins(squares, lambda problem: naive.squares(problem.X), 2, uses_rows=False),
+    "moments": Twins(moments, lambda problem: naive.moments(problem.X), 2, uses_rows=False),
     "value_gradient, 3 classes": Twins(value_gradient, expected_value_gradient, 3),
     "value_gradient, 5 classes": Twins(value_gradient, expected_value_gradient, 5),
     "value_gradient_hessian, 3 classes": Twins(value_gradient_hessian, expected_value_gradient_hessian, 3),
@@ -180,7 +180,7 @@ def test_kernel_equals_twin(name, storage):
         problem = random_problem(n, p, twins.n_classes, weighted=weighted, shifted=shifted, soft=shifted)
         X = KERNEL[storage](problem.X)
         expected = twins.expected(problem)
-        if name == "squares" and "duplicates" in storage:
+        if name == "moments" and "duplicates" in storage:
             expected = expected / 2  # (x/2)² + (x/2)²: it is only a scale
         assert_equal_up_to_rounding(twins.run(problem, Partition(X, split)), expected)
 

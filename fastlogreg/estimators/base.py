@@ -101,5 +101,5 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         out = np.empty((X.shape[0], n_columns))
         design.run(kernel, (offset, out), (coef,), work=len(coef))
         if not np.isfinite(out).all():
-            check_finite(self, X, design.column_squares())
+            check_finite(self, X, design.column_moments()[1])
         return out if X.dtype == np.float64 else out.astype(X.dtype)

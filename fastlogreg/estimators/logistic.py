@@ -10,7 +10,7 @@ from fastlogreg import solvers
 from fastlogreg.design import as_design
 from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
-from fastlogreg.objective import LogisticObjective, power_of_two_scales
+from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
 from fastlogreg.verbose import reporter
@@ -142,8 +142,8 @@ class LogisticRegression(LinearClassifier):
             )
         X, y = check_X_y(self, X, y)
         design = as_design(X, self.n_jobs)
-        squares = design.column_squares()
-        check_finite(self, X, squares)
+        moments = design.column_moments()
+        check_finite(self, X, moments[1])
         classes, target = encode(y)
         n_classes = len(classes)
         n_samples, n_features = X.shape
@@ -158,9 +158,9 @@ class LogisticRegression(LinearClassifier):
             l2=1.0 / (self.C * total),
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
-            scales=power_of_two_scales(squares, n_samples),
+            moments=moments,
         )
-        objective.n_passes += 1.0  # the squares
+        objective.n_passes += 1.0  # the moments
         name = self.solver if self.solver != "auto" else solvers.choose(n_samples, n_features, n_classes)
         with reporter(self.verbose, name, self.max_iter) as callback:
             result = solvers.SOLVERS[name].function(
@@ -168,7 +168,7 @@ class LogisticRegression(LinearClassifier):
             )
         coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
         if np.isinf(self.C) and offset is None:
-            result = check_separation(self, result, design, target, objective.scales[:-1])
+            result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
         if result.status in (Status.MAX_ITER, Status.STOPPED):
             self._warn(result, name)
         coef = np.atleast_2d(coef).astype(X.dtype)

@@ -314,45 +314,59 @@ def _copy_scaled(X, first, last, row_scale, target):
     return lambda X, first, last, row_scale, target: chosen(X, first, last, row_scale, target)
 
 
-# --- squares ----------------------------------------------------------------------------------------------------
+# --- moments ----------------------------------------------------------------------------------------------------
 
 
 @kernel
-def _squares_c(X, first, last, squares):
-    for i in range(first, last):
-        x = X[i]
-        for j in range(x.size):
-            squares[j] += np.float64(x[j]) * np.float64(x[j])
+def _moments_c(X, first, last, sums, squares):
+    n_columns = X.shape[1]
+    whole = last - (last - first) % 4
+    for i in range(first, whole, 4):
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+        for j in range(n_columns):
+            a, b, c, d = np.float64(x0[j]), np.float64(x1[j]), np.float64(x2[j]), np.float64(x3[j])
+            sums[j] += (a + b) + (c + d)
+            squares[j] += (a * a + b * b) + (c * c + d * d)
+    for i in range(whole, last):
+        for j in range(n_columns):
+            a = np.float64(X[i, j])
+            sums[j] += a
+            squares[j] += a * a
 
 
 @kernel
-def _squares_f(X, first, last, squares):
+def _moments_f(X, first, last, sums, squares):
     for j in range(X.shape[1]):
         x = X[first:last, j]
-        s = 0.0
+        s = t = 0.0
         for i in range(x.size):
-            s += np.float64(x[i]) * np.float64(x[i])
-        squares[j] += s
+            a = np.float64(x[i])
+            s += a
+            t += a * a
+        sums[j] += s
+        squares[j] += t
 
 
 @kernel
-def _squares_csr(X, first, last, squares):
+def _moments_csr(X, first, last, sums, squares):
     for k in range(X.indptr[first], X.indptr[last]):
-        squares[X.indices[k]] += np.float64(X.data[k]) * np.float64(X.data[k])
+        a = np.float64(X.data[k])
+        sums[X.indices[k]] += a
+        squares[X.indices[k]] += a * a
 
 
-_SQUARES = _squares_c, _squares_f, _squares_csr
+_MOMENTS = _moments_c, _moments_f, _moments_csr
 
 
-def add_block_squares(X, first, last, squares):
-    """Add the squares of X[first:last] to squares, a column each."""
-    _implementation(X, _SQUARES)(X, first, last, squares)
+def add_block_moments(X, first, last, sums, squares):
+    """Add Σ x and Σ x² of X[first:last] to sums and squares, a column each."""
+    _implementation(X, _MOMENTS)(X, first, last, sums, squares)
 
 
-@overload(add_block_squares)
-def _add_block_squares(X, first, last, squares):
-    chosen = _implementation(X, _SQUARES)
-    return lambda X, first, last, squares: chosen(X, first, last, squares)
+@overload(add_block_moments)
+def _add_block_moments(X, first, last, sums, squares):
+    chosen = _implementation(X, _MOMENTS)
+    return lambda X, first, last, sums, squares: chosen(X, first, last, sums, squares)
 
 
 # --- panels -----------------------------------------------------------------------------------------------------

@@ -2,22 +2,23 @@
 
 from numba import prange
 
-from fastlogreg.kernels.blocks import add_block_squares, block_rows, prefetch_next
+from fastlogreg.kernels.blocks import add_block_moments, block_rows, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
 
 
 @kernel
-def squares_rows(X, start, stop, out):
-    """Add Σ x² to out, a column each; any NaN or infinity in a column shows in its sum."""
+def moments_rows(X, start, stop, out):
+    """Add Σ x of every column to the first half of out, Σ x² to the second; NaN or infinity in X shows there."""
+    half = out.size // 2
     size = block_rows(X)
     for first in range(start, stop, size):
         last = min(first + size, stop)
         prefetch_next(X, first, last, 0, 1)
-        add_block_squares(X, first, last, out)
+        add_block_moments(X, first, last, out[:half], out[half:])
 
 
 @driver
-def squares(X, bounds, out):
-    """Drive squares_rows; out has p columns."""
+def moments(X, bounds, out):
+    """Drive moments_rows; out has 2 p columns."""
     for c in prange(bounds.size - 1):
-        squares_rows(X, bounds[c], bounds[c + 1], out[c])
+        moments_rows(X, bounds[c], bounds[c + 1], out[c])

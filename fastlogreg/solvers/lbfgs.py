@@ -1,4 +1,4 @@
-"""L-BFGS in scaled coordinates."""
+"""L-BFGS in centred and scaled coordinates."""
 
 from collections import deque
 
@@ -16,7 +16,7 @@ MAX_TRIALS = 40
 def lbfgs(objective, start, *, tol, max_iter, callback=None):
     """Minimise by limited-memory BFGS steps, with a line search for the weak Wolfe conditions.
 
-    Coordinates are scaled by the powers of two of the objective, so that units do not matter; conditioning does.
+    Coordinates are centred and scaled (see Coordinates), so that units and origin do not matter; conditioning does.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
     Nocedal and Wright, Numerical Optimization (2006), section 7.2; line search of Lewis and Overton (2013).
     """
     progress = Progress(objective, tol, max_iter, callback)
-    scales = objective.scales
+    coordinates = objective.coordinates
     coef = start
     value, gradient = objective.value_gradient(coef)
     pairs: deque = deque(maxlen=MEMORY)
     while (status := progress.record(value, objective.violation(gradient))) is None:
-        direction = _direction(gradient / scales, pairs) / scales
+        direction = coordinates.outer(_direction(coordinates.gradient(gradient), pairs))
         accepted = _search(objective, coef, value, gradient, direction, 1.0 if pairs else None)
         if accepted is None:
             if not pairs:
@@ -52,7 +52,8 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
             progress.history.pop()
             continue
         new_coef, new_value, new_gradient = accepted
-        change, slope_change = (new_coef - coef) * scales, (new_gradient - gradient) / scales
+        change = coordinates.inner(new_coef - coef)
+        slope_change = coordinates.gradient(new_gradient - gradient)
         curvature = float(np.sum(change * slope_change))
         if curvature > 0.0:
             pairs.append((change, slope_change, curvature))

@@ -89,7 +89,7 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1 and 3.4.
     """
     progress = Progress(objective, tol, max_iter, callback)
-    scales = np.broadcast_to(objective.scales, objective.shape).ravel()
+    scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
     n_rows = objective.design.shape[0]
     precision: type[np.floating] = np.float64
     if objective.binary and n_rows * objective.n_coef**2 > SINGLE_WORK:

@@ -13,7 +13,7 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
     """Minimise by coef ← coef + step · direction, with H direction ≈ -g from conjugate gradients.
 
     The residual asked of the inner solve shrinks with the violation, so that convergence is superlinear. No p × p
-    array is formed. Coordinates are scaled by the powers of two of the objective.
+    array is formed. Coordinates are centred and scaled (see Coordinates).
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
 
 def _solve(objective, coef, gradient, forcing):
     """Return an approximate solution of H direction = -gradient with residual at most forcing · ‖gradient‖."""
-    scales = objective.scales
-    residual = -gradient / scales
+    coordinates = objective.coordinates
+    residual = -coordinates.gradient(gradient)
     direction = np.zeros_like(residual)
     conjugate = residual.copy()
     squared = float(np.sum(residual**2))
     target = forcing**2 * squared
     for _ in range(MAX_PRODUCTS):
-        product = objective.hessian_product(coef, conjugate / scales) / scales
+        product = coordinates.gradient(objective.hessian_product(coef, coordinates.outer(conjugate)))
         curvature = float(np.sum(conjugate * product))
         if curvature <= 0.0:  # flat to working precision
             break
@@ -70,4 +70,4 @@ def _solve(objective, coef, gradient, forcing):
         if squared <= target:
             break
         conjugate = residual + (squared / before) * conjugate
-    return (direction if direction.any() else -gradient / scales) / scales
+    return coordinates.outer(direction if direction.any() else residual)
