@@ -138,10 +138,21 @@ def _started():
     return True
 
 
-# Process in which numba's threads were started. They may have been started before this module was imported, in a
-# parent that then forked: nothing tells, so a child that finds them running counts as forked.
-_threads_pid = (-1 if multiprocessing.parent_process() else os.getpid()) if _started() else None
+# Process in which numba's threads were started; None before that, UNKNOWN where they may be a parent's. Other code may
+# have started them: before this module was imported, when a child that finds them running counts as forked, or since.
+UNKNOWN = -1
+_imported_pid = os.getpid()
+_threads_pid = (UNKNOWN if multiprocessing.parent_process() else _imported_pid) if _started() else None
 _busy = threading.Lock()
+
+
+def _fresh_locks():
+    """Replace the locks, which a thread that does not exist in a forked child may have held."""
+    global _LOCK, _busy
+    _LOCK, _busy = threading.Lock(), threading.Lock()
+
+
+os.register_at_fork(after_in_child=_fresh_locks)
 
 
 # GNU OpenMP lets an idle thread spin for milliseconds before it sleeps. Where another process wants the core, the
@@ -172,9 +183,12 @@ def _parallel_region(threads):
     """
     global _threads_pid
     if _threads_pid is None:
-        with _LOCK:
-            _start_threads()
-            _threads_pid = os.getpid()
+        if _started() and os.getpid() != _imported_pid:
+            _threads_pid = UNKNOWN
+        else:
+            with _LOCK:
+                _start_threads()
+                _threads_pid = os.getpid()
     before = numba.get_num_threads()
     layer = numba.threading_layer()
     if layer != "tbb" and os.getpid() != _threads_pid:
