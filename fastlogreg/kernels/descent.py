@@ -1,0 +1,354 @@
+"""Gradient descent: many full-batch updates in one call, each with its costs, in one read of the training data.
+
+    w <- w - rate · (gradient(w) + alpha · (w, 0)),   rate = rule.rate · (t + rule.shift) ** -rule.power
+
+The pass at the new w yields its costs and the gradient that the next update needs. Costs are means over rows, weighted:
+the loss without penalty, and on request the quadratic cost Σ_k (eta_k - [y = k])², (eta - y)² for two classes.
+Shapes: y (n,), float64 in [0, 1] for two classes, class index int64 for more; weight (n,), or empty; coef (K, q) with
+the intercept in column p, K = 1 and q = p + 1 for two classes, padded to whole tiles for more (see panels.py).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from fastlogreg.kernels.binary import total
+from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, n_features, pack, prefetch_next
+from fastlogreg.kernels.jit import driver, kernel
+from fastlogreg.kernels.multinomial import block_size, set_loss_softmax, set_slope
+from fastlogreg.kernels.panels import add_product, set_eta
+from fastlogreg.kernels.pointwise import exp_negative, loss_slope_curvature
+from fastlogreg.kernels.stochastic import rate_at
+
+
+class DescentRule(NamedTuple):
+    """How to descend, and when to stop."""
+
+    rate: float
+    shift: float
+    power: float
+    alpha: float
+    intercept: float  # 1.0, or 0.0 where the intercept stays as it is
+    tol: float  # stop when an update is shorter
+    gain: float  # stop when the watched cost has not fallen by this much ...
+    patience: int  # ... in so many updates
+    watched: int  # column of the history
+    quadratic: int  # whether to compute the quadratic costs
+
+
+class Descent(NamedTuple):
+    """Where a descent is; ``state`` is described by the names below."""
+
+    coef: np.ndarray
+    gradient: np.ndarray  # of the mean loss at coef
+    previous: np.ndarray  # weights before the last update
+    best: np.ndarray  # weights with the lowest watched cost
+    state: np.ndarray
+
+
+# Places in Descent.state; STALE counts updates without a gain, HIGH those in a row above LIMIT.
+UPDATES, START, LOWEST, STALE, HIGH, STATUS = range(6)
+# Values of STATUS. The gradient at the start is not there yet; then the reasons to stop.
+NEW, RUNNING, SETTLED, STALLED, DIVERGED, NOT_FINITE = range(-1, 5)
+# Columns of the history.
+LOSS, VALIDATION_LOSS, QUADRATIC, VALIDATION_QUADRATIC = range(4)
+
+# A loss of more than twice what it was at the start (or with all weights zero) in so many updates in a row will not
+# come down: the rate is too large.
+HIGH_FACTOR = 2.0
+HIGH_UPDATES = 10
+
+# Rows of a block: the product of so many factors in [1/2, 1] is a normal number.
+MOST_ROWS = 512
+
+# --- costs of a block, two classes ------------------------------------------------------------------------------
+
+
+@kernel
+def set_slope_return_loss(eta, y, slope):
+    """Set the slopes of at most MOST_ROWS rows, return the sum of their losses.
+
+    Σ log(1 + e) is taken as one logarithm of a product: 0.6 ns a row instead of 1.1 with a logarithm each. The product
+    of numbers near one has few digits of small losses; then each gets its own after all.
+    """
+    product = 1.0
+    excess = 0.0
+    for i in range(eta.size):
+        e = exp_negative(-abs(eta[i]))
+        q = 1.0 / (1.0 + e)
+        slope[i] = (e * q if eta[i] < 0.0 else q) - y[i]
+        excess += (eta[i] if eta[i] > 0.0 else 0.0) - y[i] * eta[i]
+        product *= q
+    if product < 0.5:
+        return excess - np.log(product)
+    sum_loss = 0.0
+    for i in range(eta.size):
+        value, first, _ = loss_slope_curvature(eta[i], y[i])
+        slope[i] = first
+        sum_loss += value
+    return sum_loss
+
+
+@kernel
+def set_slope_return_weighted_loss(eta, y, weight, slope):
+    """Set the weighted slopes, return the weighted sum of the losses."""
+    sum_loss = 0.0
+    for i in range(eta.size):
+        value, first, _ = loss_slope_curvature(eta[i], y[i])
+        slope[i] = weight[i] * first
+        sum_loss += weight[i] * value
+    return sum_loss
+
+
+@kernel
+def quadratic_cost(eta, y, weight, first):
+    """Return Σ weight (eta - y)² of a block that begins with row `first`."""
+    sum_cost = 0.0
+    for i in range(eta.size):
+        error = eta[i] - y[i]
+        sum_cost += error * error * (weight[first + i] if weight.size else 1.0)
+    return sum_cost
+
+
+@kernel
+def cost_rows(X, y, weight, coef, quadratic, gradient, start, stop, work, out):
+    """Add loss and quadratic cost to out[:2] and, where wanted, Σ w·slope·(x, 1) to out[2:]."""
+    size = work.shape[1]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        eta, slope = work[0, : last - first], work[1, : last - first]
+        block_eta(X, first, last, coef[0], eta)
+        if quadratic:
+            out[1] += quadratic_cost(eta, y[first:last], weight, first)
+        if weight.size:
+            out[0] += set_slope_return_weighted_loss(eta, y[first:last], weight[first:last], slope)
+        else:
+            out[0] += set_slope_return_loss(eta, y[first:last], slope)
+        if gradient:
+            add_block_gradient(X, first, last, slope, out[2:], True)
+            out[-1] += total(slope)
+
+
+@driver
+def cost(X, y, weight, coef, quadratic, bounds, out):
+    """Loss and quadratic cost, summed over rows; out has two columns."""
+    work = np.empty((bounds.size - 1, 2, min(MOST_ROWS, block_rows(X))))
+    for c in prange(bounds.size - 1):
+        cost_rows(X, y, weight, coef, quadratic, False, bounds[c], bounds[c + 1], work[c], out[c])
+
+
+# --- costs of a block, softmax ----------------------------------------------------------------------------------
+
+
+@kernel
+def softmax_rows(X, y, weight, coef, n_classes, quadratic, gradient, start, stop, panel, prob, work, out):
+    """As cost_rows; out[2:] is shaped like coef."""
+    size = panel.shape[1]
+    eta = work[:n_classes]
+    largest, rest, spare, loss = work[-4], work[-3], work[-2], work[-1]
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        m = last - first
+        pack(X, first, last, panel)
+        for k in range(n_classes):
+            set_eta(coef[k], panel, eta[k])
+        if quadratic:
+            for i in range(m):
+                s = 0.0
+                for k in range(n_classes):
+                    error = eta[k, i] - (1.0 if y[first + i] == k else 0.0)
+                    s += error * error
+                out[1] += s * (weight[first + i] if weight.size else 1.0)
+        set_loss_softmax(eta, y[first:last], prob, largest, rest, spare, loss)
+        for i in range(m):
+            out[0] += loss[i] * (weight[first + i] if weight.size else 1.0)
+        if gradient:
+            set_slope(y[first:last], weight, first, eta, prob[:n_classes])
+            for k in range(0, coef.shape[0], 4):
+                prefetch_next(X, first, last, k // 4, coef.shape[0] // 4)
+                add_product(prob, panel, k, 0, out[2:].reshape(coef.shape))
+
+
+@driver
+def softmax_cost(X, y, weight, coef, n_classes, quadratic, bounds, out):
+    """As cost, for more classes."""
+    n_chunks = bounds.size - 1
+    padded_classes, q = coef.shape
+    size = block_size(q, n_classes)
+    panel = np.empty((n_chunks, q, size))
+    prob = np.zeros((n_chunks, padded_classes, size))
+    work = np.empty((n_chunks, n_classes + 4, size))
+    for c in prange(n_chunks):
+        softmax_rows(
+            X,
+            y,
+            weight,
+            coef,
+            n_classes,
+            quadratic,
+            False,
+            bounds[c],
+            bounds[c + 1],
+            panel[c],
+            prob[c],
+            work[c],
+            out[c],
+        )
+
+
+# --- updates ----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def move(rule, p, run, partial):
+    """Update the weights, return the length of the step; make ready for the sums of the pass that follows."""
+    coef, gradient, previous, state = run.coef, run.gradient, run.previous, run.state
+    for c in range(partial.shape[0]):
+        for j in range(partial.shape[1]):
+            partial[c, j] = 0.0
+    if state[STATUS] == NEW:
+        return 0.0
+    state[UPDATES] += 1.0
+    rate = rate_at(state[UPDATES], rule)
+    square = 0.0
+    for k in range(coef.shape[0]):
+        for j in range(p + 1):
+            previous[k, j] = coef[k, j]
+            change = rate * (gradient[k, j] + (rule.alpha * coef[k, j] if j < p else 0.0))
+            coef[k, j] -= change
+            square += change * change
+    return np.sqrt(square)
+
+
+@kernel
+def judge(rule, p, length, totals, n_train, partial, run, history, at):
+    """Sum the partial results in order, write a line of the history, and set the status."""
+    coef, gradient, state = run.coef, run.gradient, run.state
+    q = coef.shape[1]
+    loss = loss_val = cost_train = cost_val = 0.0
+    for c in range(n_train):
+        loss += partial[c, 0]
+        cost_train += partial[c, 1]
+    for c in range(n_train, partial.shape[0]):
+        loss_val += partial[c, 0]
+        cost_val += partial[c, 1]
+    loss, cost_train = loss / totals[0], cost_train / totals[0]
+    loss_val, cost_val = loss_val / totals[1], cost_val / totals[1]
+    for k in range(coef.shape[0]):
+        for j in range(p + 1):
+            s = 0.0
+            for c in range(n_train):
+                s += partial[c, 2 + k * q + j]
+            gradient[k, j] = s / totals[0]
+        gradient[k, p] *= rule.intercept
+    watched = loss if rule.watched == LOSS else loss_val
+    new = state[STATUS] == NEW
+    if new or watched < state[LOWEST]:
+        for k in range(coef.shape[0]):
+            for j in range(p + 1):
+                run.best[k, j] = coef[k, j]
+    if new:
+        state[START], state[LOWEST], state[STATUS] = loss, watched, RUNNING
+        return
+    history[at, LOSS], history[at, VALIDATION_LOSS] = loss, loss_val
+    history[at, QUADRATIC], history[at, VALIDATION_QUADRATIC] = cost_train, cost_val
+    state[STALE] = state[STALE] + 1.0 if watched > state[LOWEST] - rule.gain else 0.0
+    state[LOWEST] = min(state[LOWEST], watched)
+    high = loss > HIGH_FACTOR * max(state[START], np.log(max(2.0, float(coef.shape[0]))))
+    state[HIGH] = state[HIGH] + 1.0 if high else 0.0
+    if not (np.isfinite(loss) and np.isfinite(length)):
+        state[STATUS] = NOT_FINITE
+    elif length < rule.tol:
+        state[STATUS] = SETTLED
+    elif state[HIGH] >= HIGH_UPDATES:
+        state[STATUS] = DIVERGED
+    elif state[STALE] >= rule.patience:
+        state[STATUS] = STALLED
+
+
+@driver
+def descend(X, y, weight, X_val, y_val, weight_val, totals, rule, bounds, bounds_val, out_run, out_history):
+    """Do as many updates as out_history has lines, or fewer where the status says so; two classes.
+
+    totals (2,) are the sums of the weights of training and validation rows. The chunks of both are one loop.
+    """
+    p = n_features(X)
+    n_train, n_chunks = bounds.size - 1, bounds.size + bounds_val.size - 2
+    partial = np.empty((n_chunks, 2 + p + 1))
+    work = np.empty((n_chunks, 2, min(MOST_ROWS, block_rows(X))))
+    coef = out_run.coef
+    quadratic = rule.quadratic
+    at = 0
+    while at < out_history.shape[0] and out_run.state[STATUS] <= RUNNING:
+        new = out_run.state[STATUS] == NEW
+        length = move(rule, p, out_run, partial)
+        for c in prange(n_chunks):
+            if c < n_train:
+                cost_rows(X, y, weight, coef, quadratic, True, bounds[c], bounds[c + 1], work[c], partial[c])
+            else:
+                v = c - n_train
+                begin, end = bounds_val[v], bounds_val[v + 1]
+                cost_rows(X_val, y_val, weight_val, coef, quadratic, False, begin, end, work[c], partial[c])
+        judge(rule, p, length, totals, n_train, partial, out_run, out_history, at)
+        at += 0 if new else 1
+
+
+@driver
+def softmax_descend(
+    X, y, weight, X_val, y_val, weight_val, totals, n_classes, rule, bounds, bounds_val, out_run, out_history
+):
+    """As descend, for more classes."""
+    p = n_features(X)
+    n_train, n_chunks = bounds.size - 1, bounds.size + bounds_val.size - 2
+    coef = out_run.coef
+    padded_classes, q = coef.shape
+    size = block_size(q, n_classes)
+    partial = np.empty((n_chunks, 2 + coef.size))
+    panel = np.empty((n_chunks, q, size))
+    prob = np.zeros((n_chunks, padded_classes, size))
+    work = np.empty((n_chunks, n_classes + 4, size))
+    quadratic = rule.quadratic
+    at = 0
+    while at < out_history.shape[0] and out_run.state[STATUS] <= RUNNING:
+        new = out_run.state[STATUS] == NEW
+        length = move(rule, p, out_run, partial)
+        for c in prange(n_chunks):
+            train = c < n_train
+            v = c - n_train
+            begin = bounds[c] if train else bounds_val[v]
+            end = bounds[c + 1] if train else bounds_val[v + 1]
+            if train:
+                softmax_rows(
+                    X,
+                    y,
+                    weight,
+                    coef,
+                    n_classes,
+                    quadratic,
+                    True,
+                    begin,
+                    end,
+                    panel[c],
+                    prob[c],
+                    work[c],
+                    partial[c],
+                )
+            else:
+                softmax_rows(
+                    X_val,
+                    y_val,
+                    weight_val,
+                    coef,
+                    n_classes,
+                    quadratic,
+                    False,
+                    begin,
+                    end,
+                    panel[c],
+                    prob[c],
+                    work[c],
+                    partial[c],
+                )
+        judge(rule, p, length, totals, n_train, partial, out_run, out_history, at)
+        at += 0 if new else 1
