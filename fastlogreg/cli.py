@@ -1,0 +1,301 @@
+"""The command ``fastlogreg``: logistic regression on lines that are typed or piped in.
+
+``fastlogreg demo [FILE]`` reads lines ``feature_value,label``, fits p(y = 1) = sigmoid(w0 + w1 x) by batch gradient
+descent, and shows the iterations, the boundary -w0 / w1 and a plot. Bad input ends in a message, never in a traceback.
+
+Exit codes: 0 all lines were used, 1 some lines were left out (each is named on standard error), 2 nothing was fitted
+(bad option, no such file, too few lines, one class only), 3 the iterations diverged, 130 interrupted.
+"""
+
+import argparse
+import math
+import os
+import sys
+import warnings
+
+OK, LINES_LEFT_OUT, NOT_FITTED, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+LABELS = {0.0: 0, 1.0: 1, -1.0: 0}
+LARGEST = 1e100  # no unit is that far off, and sums of squares stay finite
+
+
+class InputError(Exception):
+    """Something that the user can mend; the message says how."""
+
+
+def main(argv=None):
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 all well, 1 lines left out, 2 nothing fitted, 3 diverged, 130 interrupted.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options)
+    except InputError as error:
+        print(f"fastlogreg: {error}", file=sys.stderr)
+        return NOT_FITTED
+    except KeyboardInterrupt:
+        print("fastlogreg: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has left; what Python would still flush must go nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _parser():
+    import fastlogreg
+
+    parser = argparse.ArgumentParser(prog="fastlogreg", description="Logistic regression on the command line.")
+    parser.add_argument("--version", action="version", version=f"fastlogreg {fastlogreg.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="fit lines 'feature_value,label' by gradient descent and show how",
+        description="Fit p(y = 1) = sigmoid(w0 + w1 x) to lines 'feature_value,label' by batch gradient descent.",
+        epilog="Labels are 0 or 1 (or -1 and 1). Blank lines and what follows a # are ignored. Exit codes: 0 all lines "
+        "used, 1 some lines left out and named, 2 nothing fitted, 3 diverged.",
+    )
+    demo.add_argument("file", nargs="?", metavar="FILE", help="lines to read; standard input if absent or -")
+    demo.add_argument("--learning-rate", type=_positive, default=0.1, metavar="RATE", help="default: 0.1")
+    demo.add_argument("--iterations", type=_at_least_one, default=1000, metavar="N", help="default: 1000")
+    demo.add_argument("--every", type=_at_least_one, default=100, metavar="N", help="print every N-th (default: 100)")
+    demo.add_argument("--png", metavar="OUT.png", help="write the plot to a file, instead of drawing it with letters")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _positive(text):
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
+    return value
+
+
+def _at_least_one(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _demo(options):
+    import numpy as np
+
+    _check_png(options.png)
+    x, y, n_bad = _read(options.file)
+    if not len(x):
+        raise InputError("no line 'feature_value,label' to fit")
+    if len(set(y)) == 1:
+        raise InputError(
+            f"all {len(y)} labels are {y[0]}: with one class there is no boundary to find; add lines of the other class"
+        )
+    x, y = np.array(x), np.array(y)
+    trace, complaint = _descend(x, y, options.learning_rate, options.iterations, options.every)
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    _print_table(console, trace)
+    if complaint:
+        print(f"fastlogreg: {complaint}", file=sys.stderr)
+    w0, w1 = trace[-1][2:4]
+    console.print(_boundary_words(x, y, w0, w1), soft_wrap=True)
+    if options.png:
+        _write_png(options.png, x, y, w0, w1)
+        console.print(f"Plot: {options.png}", soft_wrap=True, markup=False)
+    else:
+        console.print()
+        console.print(_text_plot(x, y, w0, w1, _plain(console)), soft_wrap=True, markup=False)
+    if complaint:
+        return DIVERGED
+    return LINES_LEFT_OUT if n_bad else OK
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def _read(path):
+    """Return values, labels and the number of malformed lines, each of which is named on standard error."""
+    if path in (None, "-"):
+        if sys.stdin.isatty():
+            print("Type lines feature_value,label; end with Ctrl-D on a line of its own.", file=sys.stderr)
+        return _parse(sys.stdin)
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as lines:
+            return _parse(lines)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _parse(lines):
+    values, labels, n_bad = [], [], 0
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].strip()
+        if not words:
+            continue
+        try:
+            value, label = _parse_line(words)
+        except ValueError as error:
+            n_bad += 1
+            print(f"line {number}: {line.rstrip()!r}: {error}", file=sys.stderr)
+            continue
+        values.append(value)
+        labels.append(label)
+    if n_bad:
+        noun = "line" if n_bad == 1 else "lines"
+        print(f"{n_bad} {noun} left out, {len(values)} used", file=sys.stderr)
+    return values, labels, n_bad
+
+
+def _parse_line(words):
+    """Return (value, label) of one line, or raise ValueError with what is wrong."""
+    parts = [part.strip() for part in words.split(",")]
+    if len(parts) != 2:
+        raise ValueError(f"expected feature_value,label, found {len(parts)} field{'s' * (len(parts) > 1)}")
+    numbers = []
+    for name, part in zip(("feature value", "label"), parts, strict=True):
+        try:
+            numbers.append(float(part))
+        except ValueError:
+            raise ValueError(f"the {name} {part!r} is not a number") from None
+    if not math.isfinite(numbers[0]):
+        raise ValueError(f"the feature value {parts[0]!r} is not finite")
+    if abs(numbers[0]) > LARGEST:
+        raise ValueError(f"the feature value {parts[0]!r} is beyond ±{LARGEST:g}")
+    if numbers[1] not in LABELS:
+        raise ValueError(f"the label {parts[1]!r} is neither 0 nor 1 (nor -1)")
+    return numbers[0], LABELS[numbers[1]]
+
+
+# --- fitting ----------------------------------------------------------------------------------------------------
+
+
+def _descend(x, y, learning_rate, iterations, every):
+    """Return the rows of the table, (iteration, loss, w0, w1), and what went wrong, or an empty string."""
+    from fastlogreg.estimators.stochastic import SGDLogisticRegression
+    from fastlogreg.result import ConvergenceWarning, DivergenceWarning
+
+    trace = [(0, math.log(2.0), 0.0, 0.0)]
+    for stop in [*range(every, iterations, every), iterations]:
+        # from the start each time: a run of small data takes a moment, and is the same run up to where it stops
+        model = SGDLogisticRegression(
+            optimizer="gd", learning_rate=learning_rate, alpha=0.0, max_iter=stop, tol=0.0
+        )  # fmt: skip
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("always", DivergenceWarning)
+            model.fit(x[:, None], y)
+        w0, w1, loss = float(model.intercept_[0]), float(model.coef_[0, 0]), float(model.history_["train_loss"][-1])
+        n_done = len(model.history_["train_loss"])
+        trace.append((n_done, loss, w0, w1))
+        said = [str(w.message) for w in caught if issubclass(w.category, DivergenceWarning)]
+        if said:
+            return trace, said[0]
+    return trace, ""
+
+
+# --- showing ----------------------------------------------------------------------------------------------------
+
+
+def _print_table(console, trace):
+    from rich.table import Table
+
+    table = Table(title="Batch gradient descent, p(y = 1) = sigmoid(w0 + w1 x)", title_justify="left")
+    for header in ("iteration", "mean loss", "w0", "w1", "boundary"):
+        table.add_column(header, justify="right")
+    for iteration, loss, w0, w1 in trace:
+        boundary = f"{-w0 / w1:.6g}" if w1 else "none"
+        table.add_row(str(iteration), f"{loss:.6f}", f"{w0:.6f}", f"{w1:.6f}", boundary)
+    console.print(table)
+
+
+def _boundary_words(x, y, w0, w1):
+    """Say where p = ½, and how much that means."""
+    zeros, ones = x[y == 0], x[y == 1]
+    if x.min() == x.max():
+        return f"No boundary: the feature has one value only, {x[0]:g}, and tells nothing about the label."
+    if w1 == 0.0:
+        return "No boundary: w1 = 0, so p is the same for every x."
+    words = f"Boundary: x = -w0 / w1 = {-w0 / w1:.6g}; label 1 is predicted {'above' if w1 > 0 else 'below'} it."
+    if zeros.max() <= ones.min() or ones.max() <= zeros.min():
+        low, high = sorted((max(zeros.min(), ones.min()), min(zeros.max(), ones.max())))
+        where = f"any boundary between {low:g} and {high:g}" if low < high else f"the boundary {low:g}"
+        words += (
+            f"\nThe classes are separable: {where} is as good, the loss has no minimum, and |w1| grows with every "
+            "iteration. The weights depend on where the iterations stop."
+        )
+    return words
+
+
+def _plain(console):
+    return not (console.encoding or "").lower().startswith("utf")
+
+
+def _text_plot(x, y, w0, w1, plain, width=61, height=15):
+    """Return p(y = 1) against x, the data and the boundary, drawn with characters."""
+    import numpy as np
+    from scipy.special import expit
+
+    low, high = float(x.min()), float(x.max())
+    reach = 0.1 * (high - low) or 1.0
+    low, high = low - reach, high + reach
+    curve, bar, zero, one = ("*", "|", "o", "#") if plain else ("·", "┊", "●", "■")
+    rows = [[" "] * width for _ in range(height)]
+
+    def column(value):
+        return round((value - low) / (high - low) * (width - 1))
+
+    boundary = -w0 / w1 if w1 else math.nan
+    if low < boundary < high:
+        for row in rows:
+            row[column(boundary)] = bar
+    for j, p in enumerate(expit(w0 + w1 * np.linspace(low, high, width))):
+        rows[round((1.0 - p) * (height - 1))][j] = curve
+    for value, label in zip(x.tolist(), y.tolist(), strict=True):
+        rows[0 if label else -1][column(value)] = one if label else zero
+    scale = {0: "1.0", (height - 1) // 2: "0.5", height - 1: "0.0"}
+    edge, corner, dash = ("|", "+", "-") if plain else ("│", "└", "─")
+    lines = [f" {scale.get(i, '   ')} {edge}{''.join(row)}".rstrip() for i, row in enumerate(rows)]
+    left, right = f"{low:.4g}", f"{high:.4g}"
+    lines += [
+        f"     {corner}{dash * width}",
+        f"      {left}{right:>{max(1, width - len(left))}}",
+        f"      {zero} label 0, {one} label 1, {curve} p(y = 1), {bar} boundary",
+    ]
+    return "\n".join(lines)
+
+
+def _check_png(path):
+    """Raise before any work is done where the plot could not be written."""
+    if path is None:
+        return
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise InputError("--png needs matplotlib, which is not installed: pip install 'fastlogreg[plots]'") from None
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise InputError(f"cannot write {path}: there is no folder {folder}")
+
+
+def _write_png(path, x, y, w0, w1):
+    from types import SimpleNamespace
+
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from fastlogreg.plots import sigmoid_curve
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    model = SimpleNamespace(classes_=np.array([0, 1]), coef_=np.array([[w1]]), intercept_=np.array([w0]))
+    sigmoid_curve(model, x, y, ax=figure.subplots())
+    try:
+        figure.savefig(path, format="png", dpi=150)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
