@@ -1,0 +1,495 @@
+"""The speed claims, measured: `python -m bench.speed` prints the table and writes it to bench/speed.md and README.md.
+
+Every row compares in turns, within this one process (or in fresh processes in turns), on fresh copies of the data made
+outside the timed region, and counts medians; kernels are compiled before, unless the row says otherwise. `--only NAME`
+measures some rows and writes nothing.
+"""
+
+import argparse
+import gc
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from scipy.special import expit
+from sklearn._loss import HalfBinomialLoss
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model._linear_loss import LinearModelLoss
+
+from bench import baselines, data, machine, rivals
+from fastlogreg import LogisticRegression, SGDLogisticRegression
+from fastlogreg.design import as_design
+from fastlogreg.kernels.predict import loss_slope
+from fastlogreg.objective import LogisticObjective
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
+
+
+@dataclass
+class Row:
+    """A claim and what was found; `ours` and `theirs` are words with their units."""
+
+    what: str
+    bar: str
+    figure: str
+    ours: str
+    theirs: str
+    met: bool
+    note: str = ""
+
+
+def in_turns(contestants, repeats):
+    """{name: seconds of every repeat}; contestants: {name: (prepare, call)}, call(prepare()) is timed.
+
+    Each repeat begins with the next contestant, so that nobody always runs on what another one left in the cache.
+    """
+    times = {name: [] for name in contestants}
+    order = list(contestants)
+    for repeat in range(repeats):
+        turn = repeat % len(order)
+        for name in order[turn:] + order[:turn]:
+            prepare, call = contestants[name]
+            arguments = prepare()
+            gc.collect()
+            start = time.perf_counter()
+            call(arguments)
+            times[name].append(time.perf_counter() - start)
+            del arguments
+    return times
+
+
+def ratio_row(what, bar, ours, theirs, note="", ok=True):
+    """A row that asks for `theirs` to take at least `bar` times as long as `ours` (seconds, medians)."""
+    ratio = theirs / ours
+    return Row(what, f"≥ {bar:g}×", f"{ratio:.3g}×" if ratio < 100 else f"{ratio:.0f}×", words(ours), words(theirs),
+               ok and ratio >= bar, note)  # fmt: skip
+
+
+def _short(n):
+    """8000000 as 8·10⁶."""
+    zeros = len(str(n)) - len(str(n).rstrip("0"))
+    return f"{str(n)[:-zeros]}·10{str(zeros).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}" if zeros else str(n)
+
+
+def count(n):
+    """1000000 as 1 000 000, with spaces that do not break."""
+    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def words(seconds):
+    """Seconds with three digits and a unit."""
+    unit, size = next((u for u in (("s", 1.0), ("ms", 1e-3)) if seconds >= u[1]), ("µs", 1e-6))
+    value = seconds / size
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+
+
+# ------------------------------------------------------------------------------------- gradient descent of the articles
+
+DESCENT = {"learning_rate": 0.1, "max_iter": 10_000, "tol": 1e-3}
+
+
+def descent():
+    """Article 1's run, with its four histories: compiled and public against the naive loop."""
+    yield _descent_row(1000, bar=1000, repeats=3)
+    yield _descent_row(100_000, bar=3000, repeats=3, loop_iterations=3)
+
+
+def _descent_row(n, bar, repeats, loop_iterations=None):
+    X, y, X_test, y_test = data.article1(n)
+
+    def copies():
+        return X.copy(), y.copy(), X_test.copy(), y_test.copy()
+
+    def fit(arguments, **changes):
+        X, y, X_test, y_test = arguments
+        return _descent_estimator(**(DESCENT | changes)).fit(X, y, X_val=X_test, y_val=y_test)
+
+    def loop(arguments, **changes):
+        return baselines.naive_descent(*arguments, **(DESCENT | changes))
+
+    ours = fit(copies())
+    few = {} if loop_iterations is None else {"max_iter": loop_iterations}
+    theirs = loop(copies(), **few)
+    _same_descent(fit(copies(), **few), theirs)
+    n_iter = int(ours.n_iter_)
+    times = in_turns({"ours": (copies, fit), "loop": (copies, lambda arguments: loop(arguments, **few))}, repeats)
+    # of a run of some milliseconds three repeats say little
+    times["ours"] += in_turns({"ours": (copies, fit)}, 10)["ours"]
+    seconds = statistics.median(times["loop"])
+    note = f"{n_iter} iterations"
+    if loop_iterations is not None:
+        seconds *= n_iter / loop_iterations
+        note += f"; the loop's time is extrapolated from {loop_iterations} of them"
+    what = f"gradient descent with four histories, n = {count(n)}, vs the naive loop"
+    return ratio_row(what, bar, statistics.median(times["ours"]), seconds, note)
+
+
+def _descent_estimator(**parameters):
+    return SGDLogisticRegression(optimizer="gd", alpha=0.0, quadratic_cost=True, **parameters)
+
+
+def _same_descent(ours, theirs):
+    coef = np.append(ours.coef_.ravel(), ours.intercept_)
+    if int(ours.n_iter_) != theirs.n_iter or not np.allclose(coef, theirs.coef, rtol=0, atol=1e-9):
+        raise AssertionError(f"another trajectory: {ours.n_iter_} against {theirs.n_iter} iterations")
+
+
+# ------------------------------------------------------------------------------------------------------------- kernels
+
+
+def link():
+    """Loss and slope of a vector on one thread against scipy and NumPy, with their results in place."""
+    n = 1_000_000
+    rng = np.random.default_rng(0)
+    eta = 2.0 * rng.standard_normal(n)
+    y = (eta + rng.logistic(size=n) > 0.0).astype(np.float64)
+    bounds = np.array([0, n])
+
+    def arrays():
+        return eta.copy(), y.copy(), np.ones(n), np.ones(n)  # not zeros: their pages do not exist yet
+
+    def ours(arguments):
+        eta, y, loss, slope = arguments
+        loss_slope(eta, y, bounds, loss, slope)
+
+    def theirs(arguments):
+        eta, y, loss, slope = arguments
+        np.logaddexp(0.0, eta, out=loss)
+        np.subtract(loss, y * eta, out=loss)
+        expit(eta, out=slope)
+        np.subtract(slope, y, out=slope)
+
+    results = arrays(), arrays()
+    ours(results[0])
+    theirs(results[1])
+    difference = max(np.max(np.abs(a - b)) for a, b in zip(*results, strict=True))
+    _require(difference < 1e-14, f"results differ by {difference:.1e}")
+    times = in_turns({"ours": (arrays, ours), "theirs": (arrays, theirs)}, 31)
+    medians = {name: statistics.median(t) for name, t in times.items()}
+    yield ratio_row("loss and slope of 10⁶ η, one thread, vs scipy expit + numpy logaddexp", 6, *medians.values())
+
+
+def fused():
+    """Loss and gradient in one call against scikit-learn's LinearModelLoss, the faster of its one and two threads."""
+    for p in (5, 10, 100):
+        for order in "CF":
+            yield _fused_row(40_000_000 // p, p, order, machine.cores_allowed())
+
+
+def _fused_row(n, p, order, cores):
+    X, y = data.iid(n, p, order=order)
+    y = y.astype(np.float64)
+    coef = np.linspace(-0.3, 0.3, p + 1)
+    model = LinearModelLoss(base_loss=HalfBinomialLoss(), fit_intercept=True)
+
+    def copied():
+        return X.copy("K")
+
+    def objective():
+        return LogisticObjective(as_design(copied()), y)
+
+    def ours(objective):
+        return objective.value_gradient(coef)
+
+    def theirs(threads):
+        return lambda X: model.loss_gradient(coef, X, y, n_threads=threads)
+
+    (value, gradient), (other, other_gradient) = ours(objective()), theirs(1)(X)
+    agree = np.isclose(value, other, rtol=1e-11) and np.allclose(gradient, other_gradient, atol=1e-11)
+    _require(agree, "loss or gradient differ")
+    times = in_turns(
+        {"ours": (objective, ours), "one": (copied, theirs(1)), "all": (copied, theirs(cores))},
+        9,
+    )
+    one, all_cores = statistics.median(times["one"]), statistics.median(times["all"])
+    what = f"loss and gradient, {_short(n)} × {p}, {order} order, vs LinearModelLoss"
+    note = f"n_threads={1 if one <= all_cores else cores}, the faster"
+    return ratio_row(what, 4, statistics.median(times["ours"]), min(one, all_cores), note)
+
+
+def bandwidth():
+    """A fused pass as a fraction of the fastest read of the same array with all cores, round by round."""
+    for p in (50, 100, 500):
+        for order in "CF":
+            yield _bandwidth_row(40_000_000 // p, p, order)
+
+
+def _bandwidth_row(n, p, order):
+    X, y = data.iid(n, p, order=order)
+    objective = LogisticObjective(as_design(X), y.astype(np.float64))
+    coef = np.linspace(-0.1, 0.1, p + 1)
+    read = machine.reader(X)
+    objective.value_gradient(coef)
+    reads, passes = [], []
+    for _ in range(15):
+        reads.append(min(_seconds(read) for _ in range(3)))
+        passes.append(_seconds(lambda: objective.value_gradient(coef)))
+    fraction = statistics.median(r / t for r, t in zip(reads, passes, strict=True))
+    what = f"fused pass, {_short(n)} × {p}, {order} order, of the best all-core read"
+    rates = [f"{X.nbytes / 1e9 / statistics.median(t):.1f} GB/s" for t in (passes, reads)]
+    return Row(what, "≥ 75 %", f"{100 * fraction:.0f} %", *rates, fraction >= 0.75)
+
+
+# ---------------------------------------------------------------------------------------------------------------- fits
+
+
+def newton(n=400_000, p=100, target=1e-8):
+    """Newton's method at equal accuracy: each library with the loosest tol of the ladder that reaches it."""
+    X, y = data.iid(n, p)
+    classes = {"ours": (LogisticRegression, "newton"), "theirs": (SklearnLogisticRegression, "newton-cholesky")}
+
+    def fit(name, tol, X):
+        cls, solver = classes[name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cls(solver=solver, tol=tol, max_iter=100).fit(X, y)
+
+    def coef(model):
+        return np.append(model.coef_.ravel(), model.intercept_)
+
+    best, _ = rivals.polish(X, y, coef(fit("ours", 1e-10, X)))
+    tols, reached = {}, {}
+    for name in classes:
+        for tol in rivals.DECADES:
+            tols[name] = tol
+            reached[name] = (rivals.objective(X, y, coef(fit(name, tol, X))) - best) / best
+            if reached[name] <= target:
+                break
+    times = in_turns({name: (X.copy, lambda X, name=name: fit(name, tols[name], X)) for name in classes}, 7)
+    note = "; ".join(f"{who} tol {tols[k]:g}, {max(reached[k], 0.0):.0e} above" for k, who in
+                     (("ours", "fastlogreg"), ("theirs", "scikit-learn")))  # fmt: skip
+    medians = [statistics.median(times[name]) for name in classes]
+    ok = all(value <= target for value in reached.values())
+    what = f"newton fit, {count(n)} × {p}, vs newton-cholesky"
+    yield ratio_row(what, 6, *medians, f"relative to the optimum: {note}", ok)
+
+
+def sgd():
+    """An epoch of one sample an update in shuffled order: the same rule, rate and penalty, each with its own shuffle."""
+    X, y = data.iid(1_100_000, 20)
+    yield _sgd_row("1 000 000 × 20", X[:1_000_000], y[:1_000_000], X[1_000_000:], y[1_000_000:])
+    X, y = data.sparse_text(220_000, 50_000, density=1e-3)
+    yield _sgd_row("CSR, 200 000 × 50 000, 50 entries a row", X[:200_000], y[:200_000], X[200_000:], y[200_000:])
+
+
+def _sgd_row(shape, X, y, X_test, y_test, epochs=5, repeats=5):
+    rate, power, alpha = 0.05, 0.25, 1e-6
+    # What SGDClassifier does anyway is one column of float64 labels in -1, 1; what fastlogreg adds is the loss history.
+    makers = {
+        "ours": lambda seed: SGDLogisticRegression(
+            optimizer="sgd", schedule="inverse-scaling", learning_rate=rate, power=power, alpha=alpha,
+            max_iter=epochs, tol=0.0, random_state=seed,
+        ),
+        "theirs": lambda seed: SGDClassifier(
+            loss="log_loss", learning_rate="invscaling", eta0=rate, power_t=power, alpha=alpha,
+            max_iter=epochs, tol=None, random_state=seed,
+        ),
+    }  # fmt: skip
+    losses = {name: [] for name in makers}
+    seeds = {name: iter(range(repeats + 1)) for name in makers}
+
+    def fit(name):
+        def call(X):
+            model = makers[name](next(seeds[name])).fit(X, y)
+            losses[name].append(model)
+
+        return call
+
+    copies = {name: (X.copy, fit(name)) for name in makers}
+    in_turns(copies, 1)
+    times = in_turns(copies, repeats)
+    held_out = {
+        name: statistics.median(
+            rivals.objective(X_test, y_test, np.append(model.coef_, model.intercept_), np.inf) for model in models
+        )
+        for name, models in losses.items()
+    }
+    note = f"held-out loss {held_out['ours']:.5f} and {held_out['theirs']:.5f}"
+    ours, theirs = (statistics.median(times[name]) / epochs for name in makers)
+    what = f"SGD epoch, {shape}, batch 1, reshuffled, vs SGDClassifier"
+    # medians over seeds; the last digits are the luck of the shuffles
+    return ratio_row(what, 2, ours, theirs, note, held_out["ours"] <= held_out["theirs"] * (1 + 1e-3))
+
+
+# ----------------------------------------------------------------------------------------------------- fresh processes
+
+PEAK = """
+from bench import data
+from bench.asv.resident import extra_memory
+from fastlogreg import LogisticRegression
+small = data.iid(100_000, {p}, order="{order}")
+LogisticRegression().fit(*small)
+del small
+X, y = data.iid({n}, {p}, order="{order}")
+print(extra_memory(lambda: LogisticRegression().fit(X, y)))
+"""
+
+
+def memory(n=1_000_000, p=100):
+    """Peak resident memory of a fit above what was resident before, in a fresh process with its kernels loaded."""
+    bar = 40 * n + 4 * p * p * 8
+    for order in "CF":
+        peaks = [float(_child(PEAK.format(n=n, p=p, order=order))) for _ in range(3)]
+        peak = statistics.median(peaks)
+        what = f"peak memory of a fit, {count(n)} × {p}, {order} order, above X and y"
+        note = f"{peak / n:.1f} bytes a row in all"
+        yield Row(what, f"≤ {bar / 1e6:.1f} MB", f"{peak / 1e6:.1f} MB", "", "", peak <= bar, note)
+
+
+# NumPy's import counts, for both; so do the few milliseconds of making the data.
+START = """
+import time
+start = time.perf_counter()
+import numpy as np
+rng = np.random.default_rng(0)
+X = rng.standard_normal(({n}, {p}))
+y = (X[:, 0] + rng.standard_normal({n}) > 0).astype(int)
+from {module} import LogisticRegression
+LogisticRegression().fit(X, y)
+print(time.perf_counter() - start)
+"""
+
+
+def warm_start(n=1000, p=10, repeats=11):
+    """Import and first fit in a fresh process, kernels on disk, against scikit-learn's own."""
+    modules = {"ours": "fastlogreg", "theirs": "sklearn.linear_model"}
+    times = {name: [] for name in modules}
+    for repeat in range(repeats + 1):  # the first fills the caches of the disk and of the kernels
+        for name in list(modules)[:: 1 if repeat % 2 else -1]:
+            times[name].append(float(_child(START.format(n=n, p=p, module=modules[name]))))
+    ours, theirs = (statistics.median(t[1:]) for t in times.values())
+    what = f"import and first fit, {count(n)} × {p}, fresh process, warm cache, vs scikit-learn's own"
+    ratio = ours / theirs
+    yield Row(what, "≤ 1.5×", f"{ratio:.2f}×", words(ours), words(theirs), ratio <= 1.5)
+
+
+def cold_start():
+    """Import and first fit in a fresh process with an empty kernel cache."""
+    for n, p in ((1000, 10), (200_000, 20)):
+        times = []
+        for _ in range(3):
+            with tempfile.TemporaryDirectory() as cache:
+                code = START.format(n=n, p=p, module="fastlogreg")
+                times.append(float(_child(code, NUMBA_CACHE_DIR=cache)))
+        seconds = statistics.median(times)
+        what = f"import and first fit, {count(n)} × {p}, fresh process, empty cache"
+        yield Row(what, "≤ 12 s", words(seconds), words(seconds), "", seconds <= 12.0)
+
+
+def _child(code, **environment):
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=HERE.parent, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return done.stdout
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _require(condition, message):
+    if not condition:
+        raise AssertionError(message)
+
+
+# --------------------------------------------------------------------------------------------------------------- table
+
+ROWS: dict[str, Callable] = {
+    "descent": descent,
+    "link": link,
+    "fused": fused,
+    "bandwidth": bandwidth,
+    "newton": newton,
+    "sgd": sgd,
+    "memory": memory,
+    "warm-start": warm_start,
+    "cold-start": cold_start,
+}
+
+
+def measure(names, tell):
+    """Rows of the named groups, in order; a group that fails becomes a row that says so."""
+    rows = []
+    for name in names:
+        tell(name)
+        try:
+            for row in ROWS[name]():
+                rows.append(row)
+                tell(f"{name}: {row.what}, {row.figure}")
+        except Exception as error:  # the other rows still count
+            rows.append(Row(f"{name}: {type(error).__name__}: {error}", "", "failed", "", "", False))
+    return rows
+
+
+def markdown(rows):
+    """The table and what it was measured on, as Markdown."""
+    lines = ["| what | bar | measured | fastlogreg | other | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        what = f"{row.what} ({row.note})" if row.note else row.what
+        cells = what, row.bar, row.figure, row.ours, row.theirs, "met" if row.met else "**missed**"
+        lines.append("| " + " | ".join(cells) + " |")
+    facts = "; ".join(f"{name}: {value}" for name, value in machine.facts().items())
+    lines += ["", "Medians of one run of `python -m bench.speed`, in turns, on fresh copies of the data.", facts + "."]
+    return "\n".join(lines) + "\n"
+
+
+def replace_block(path, text):
+    """Put text between the markers of a Markdown file; ValueError where it does not have both."""
+    old = path.read_text()
+    block = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if not block.search(old):
+        raise ValueError(f"{path} lacks the lines {BEGIN} and {END}")
+    path.write_text(block.sub(lambda _: f"{BEGIN}\n{text}{END}", old, count=1))
+
+
+def shown(rows):
+    """The table for a terminal."""
+    table = Table(show_lines=False)
+    for heading, justify in (("what", "left"), ("bar", "right"), ("measured", "right"), ("fastlogreg", "right"),
+                             ("other", "right"), ("", "left")):  # fmt: skip
+        table.add_column(heading, justify=justify, no_wrap=heading != "what")
+    for row in rows:
+        verdict = "[green]met[/]" if row.met else "[bold red]missed[/]"
+        what = f"{row.what} [dim]({row.note})[/]" if row.note else row.what
+        table.add_row(what, row.bar, row.figure, row.ours, row.theirs, verdict)
+    return table
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench.speed", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--only", action="append", choices=ROWS, help="measure this group of rows; writes no file")
+    arguments = parser.parse_args()
+    if os.getloadavg()[0] > 0.5:
+        print(f"Other work runs on this machine (load {os.getloadavg()[0]:.1f}): figures will be off.", file=sys.stderr)
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+        rows = measure(arguments.only or ROWS, lambda text: progress.update(task, description=text))
+    Console().print(shown(rows))
+    if not arguments.only:
+        text = markdown(rows)
+        (HERE / "speed.md").write_text(text)
+        replace_block(HERE.parent / "README.md", text)
+
+
+if __name__ == "__main__":
+    main()
