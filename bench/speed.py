@@ -279,7 +279,7 @@ def newton(n=400_000, p=100, target=1e-8):
 
 
 def sgd():
-    """An epoch of one sample an update in shuffled order: the same rule, rate and penalty, each with its own shuffle."""
+    """An epoch of one sample an update in shuffled order: same rule, rate and penalty, each with its own shuffles."""
     X, y = data.iid(1_100_000, 20)
     yield _sgd_row("1 000 000 × 20", X[:1_000_000], y[:1_000_000], X[1_000_000:], y[1_000_000:])
     X, y = data.sparse_text(220_000, 50_000, density=1e-3)
