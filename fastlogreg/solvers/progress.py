@@ -4,6 +4,9 @@ import numpy as np
 
 from fastlogreg.result import Result, Status
 
+# So many iterations without halving the violation or lowering the objective beyond rounding end a solve.
+PATIENCE = 20
+
 
 class Progress:
     """History of one solve; ``record`` decides whether it goes on.
@@ -19,6 +22,7 @@ class Progress:
     def __init__(self, objective, tol, max_iter, callback):
         self.objective, self.tol, self.max_iter, self.callback = objective, tol, max_iter, callback
         self.history = []
+        self._halved = np.inf, 0  # the violation when it last fell by half, and the iterates recorded until then
 
     @property
     def n_iter(self):
@@ -42,7 +46,18 @@ class Progress:
             return Status.CONVERGED
         if self.callback is not None and self.callback(self):
             return Status.STOPPED
-        return Status.MAX_ITER if self.n_iter >= self.max_iter else None
+        if self.n_iter >= self.max_iter:
+            return Status.MAX_ITER
+        return Status.PRECISION if self._stalled() else None
+
+    def _stalled(self):
+        """Whether the last iterates differ by rounding only: what a tol below rounding ends in."""
+        value, violation, _ = self.history[-1]
+        if violation < 0.5 * self._halved[0]:
+            self._halved = violation, len(self.history)
+        if len(self.history) - self._halved[1] < PATIENCE:
+            return False
+        return self.history[-PATIENCE][0] - value <= PATIENCE * np.finfo(float).eps * abs(value)
 
     def predicted_violation(self):
         """Extrapolate quadratic convergence from the last two iterates; infinity where there is none."""
