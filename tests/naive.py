@@ -143,39 +143,36 @@ def kkt_violation(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept
 
 
 def optimum(X, y, shape, *, weight=None, offset=None, l2=0.0, fit_intercept=True, n_iter=100):
-    """Coefficients of least objective, by damped Newton steps of least norm in an orthonormal basis of X.
+    """Coefficients of least objective, by damped Newton steps; of many optima, see `shortest`."""
+    terms = {"weight": weight, "offset": offset, "l2": l2}
+    scale = np.broadcast_to(scales(X), shape).ravel()
+    total = weights(X, weight).sum()
+    penalised, free = np.ones(shape), np.ones(shape)
+    penalised[..., -1] = 0.0
+    free[..., -1] = fit_intercept
+    coef = np.zeros(shape)
+    for _ in range(n_iter):
+        slopes = gradient(X, y, coef, **terms, fit_intercept=fit_intercept).ravel() / scale
+        curvatures = hessian(X, coef, weight, offset) / total + l2 * np.diag(penalised.ravel())
+        curvatures *= np.outer(free / scale.reshape(shape), free / scale.reshape(shape))
+        direction = -np.linalg.pinv(curvatures, rcond=1e-13, hermitian=True) @ slopes / scale
+        value, step = objective(X, y, coef, **terms), 1.0
+        while objective(X, y, coef + step * direction.reshape(shape), **terms) > value and step > 1e-6:
+            step /= 2
+        if np.abs(slopes).max() < 1e-14 or step <= 1e-6:
+            break
+        coef = coef + step * direction.reshape(shape)
+    return coef
 
-    Where columns are collinear the answer is the optimum of least norm, the intercept not counted: every optimum has
-    the same centred linear predictors, and of all coefficients that give them the pseudo-inverse finds the shortest.
+
+def shortest(X, coef, fit_intercept=True):
+    """Coefficients of least norm, intercept not counted, that differ by a constant from coef in what they predict.
+
+    That constant goes into the intercept; for several classes what all of them share is taken out as well.
     """
-    terms = {"weight": weight, "offset": offset}
     rows = dense(X)
     middle = rows.mean(axis=0) if fit_intercept else np.zeros(rows.shape[1])
-    left, sizes, right = np.linalg.svd(rows - middle, full_matrices=False)
-    kept = sizes > sizes.max(initial=0.0) * 1e-12
-    left, sizes, right = left[:, kept], sizes[kept], right[kept]
-    metric = np.append(1 / sizes**2, 0.0)  # ‖coef‖² is Σ metric · z² for coef = right.T @ (z / sizes)
-    full = (*shape[:-1], len(sizes) + 1)
-
-    def value(z):
-        return objective(left, y, z, **terms) + 0.5 * l2 * np.sum(metric * z**2)
-
-    z = np.zeros(full)
-    for _ in range(n_iter):
-        slopes = gradient(left, y, z, **terms) + l2 * metric * z
-        curvatures = hessian(left, z, **terms) / weights(rows, weight).sum()
-        curvatures += l2 * np.diag(np.tile(metric, z.size // len(metric)))
-        if not fit_intercept:
-            slopes[..., -1] = 0.0
-            free = np.ones(full, dtype=bool)
-            free[..., -1] = False
-            curvatures = np.where(np.outer(free, free), curvatures, 0.0)
-        direction = -(np.linalg.pinv(curvatures, rcond=1e-14, hermitian=True) @ slopes.ravel()).reshape(full)
-        step = 1.0
-        while value(z + step * direction) > value(z) and step > 1e-3:
-            step /= 2
-        z = z + step * direction
-    coef = np.zeros(shape)
-    coef[..., :-1] = (z[..., :-1] / sizes) @ right
-    coef[..., -1] = z[..., -1] - coef[..., :-1] @ middle
-    return coef
+    slopes = coef[..., :-1] if coef.ndim == 1 else coef[..., :-1] - coef[..., :-1].mean(axis=0)
+    short = (np.linalg.pinv(rows - middle, rcond=1e-10) @ ((rows - middle) @ slopes.T)).T
+    intercept = coef[..., -1] + (slopes - short) @ middle
+    return np.concatenate([short, intercept[..., None]], axis=-1)
