@@ -3,7 +3,7 @@
     w <- w - rate · (gradient(w) + alpha · (w, 0)),   rate = rule.rate · (t + rule.shift) ** -rule.power
 
 The pass at the new w yields its costs and the gradient that the next update needs. Costs are means over rows, weighted:
-the loss without penalty, and on request the quadratic cost Σ_k (eta_k - [y = k])², (eta - y)² for two classes.
+the loss without penalty, and the quadratic cost Σ_k (eta_k - [y = k])², (eta - y)² for two classes.
 Shapes: y (n,), float64 in [0, 1] for two classes, class index int64 for more; weight (n,), or empty; coef (K, q) with
 the intercept in column p, K = 1 and q = p + 1 for two classes, padded to whole tiles for more (see panels.py).
 """
@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from fastlogreg.kernels.binary import total
 from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, n_features, pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.multinomial import block_size, set_loss_softmax, set_slope
+from fastlogreg.kernels.multinomial import block_size, set_loss_softmax
+from fastlogreg.kernels.multinomial import set_slope as set_softmax_slope
 from fastlogreg.kernels.panels import add_product, set_eta
 from fastlogreg.kernels.pointwise import exp_negative, loss_slope_curvature
 from fastlogreg.kernels.stochastic import rate_at
@@ -34,7 +34,6 @@ class DescentRule(NamedTuple):
     gain: float  # stop when the watched cost has not fallen by this much ...
     patience: int  # ... in so many updates
     watched: int  # column of the history
-    quadratic: int  # whether to compute the quadratic costs
 
 
 class Descent(NamedTuple):
@@ -66,83 +65,76 @@ MOST_ROWS = 512
 
 
 @kernel
-def set_slope_return_loss(eta, y, slope):
-    """Set the slopes of at most MOST_ROWS rows, return the sum of their losses.
+def set_slope(eta, y, slope, out):
+    """Set the slopes of at most MOST_ROWS rows; add the sums of losses, quadratic costs and slopes to out.
 
     Σ log(1 + e) is taken as one logarithm of a product: 0.6 ns a row instead of 1.1 with a logarithm each. The product
     of numbers near one has few digits of small losses; then each gets its own after all.
     """
     product = 1.0
-    excess = 0.0
+    excess = square = sum_slope = 0.0
     for i in range(eta.size):
         e = exp_negative(-abs(eta[i]))
         q = 1.0 / (1.0 + e)
-        slope[i] = (e * q if eta[i] < 0.0 else q) - y[i]
+        first = (e * q if eta[i] < 0.0 else q) - y[i]
+        slope[i] = first
+        sum_slope += first
         excess += (eta[i] if eta[i] > 0.0 else 0.0) - y[i] * eta[i]
         product *= q
+        square += (eta[i] - y[i]) * (eta[i] - y[i])
     if product < 0.5:
-        return excess - np.log(product)
-    sum_loss = 0.0
+        out[0] += excess - np.log(product)
+        out[1] += square
+        out[-1] += sum_slope
+    else:
+        set_weighted_slope(eta, y, y[:0], slope, out)
+
+
+@kernel
+def set_weighted_slope(eta, y, weight, slope, out):
+    """As set_slope, weighted, and with every loss by itself; weight may be empty."""
+    loss = square = sum_slope = 0.0
     for i in range(eta.size):
+        w = weight[i] if weight.size else 1.0
         value, first, _ = loss_slope_curvature(eta[i], y[i])
-        slope[i] = first
-        sum_loss += value
-    return sum_loss
+        slope[i] = w * first
+        sum_slope += w * first
+        loss += w * value
+        square += w * ((eta[i] - y[i]) * (eta[i] - y[i]))
+    out[0] += loss
+    out[1] += square
+    out[-1] += sum_slope
 
 
 @kernel
-def set_slope_return_weighted_loss(eta, y, weight, slope):
-    """Set the weighted slopes, return the weighted sum of the losses."""
-    sum_loss = 0.0
-    for i in range(eta.size):
-        value, first, _ = loss_slope_curvature(eta[i], y[i])
-        slope[i] = weight[i] * first
-        sum_loss += weight[i] * value
-    return sum_loss
-
-
-@kernel
-def quadratic_cost(eta, y, weight, first):
-    """Return Σ weight (eta - y)² of a block that begins with row `first`."""
-    sum_cost = 0.0
-    for i in range(eta.size):
-        error = eta[i] - y[i]
-        sum_cost += error * error * (weight[first + i] if weight.size else 1.0)
-    return sum_cost
-
-
-@kernel
-def cost_rows(X, y, weight, coef, quadratic, gradient, start, stop, work, out):
-    """Add loss and quadratic cost to out[:2] and, where wanted, Σ w·slope·(x, 1) to out[2:]."""
+def cost_rows(X, y, weight, coef, gradient, start, stop, work, out):
+    """Add loss and quadratic cost to out[:2] and, where wanted, Σ w·slope·(x, 1) to out[2:]; out[-1] is Σ w·slope."""
     size = work.shape[1]
     for first in range(start, stop, size):
         last = min(first + size, stop)
         eta, slope = work[0, : last - first], work[1, : last - first]
         block_eta(X, first, last, coef[0], eta)
-        if quadratic:
-            out[1] += quadratic_cost(eta, y[first:last], weight, first)
         if weight.size:
-            out[0] += set_slope_return_weighted_loss(eta, y[first:last], weight[first:last], slope)
+            set_weighted_slope(eta, y[first:last], weight[first:last], slope, out)
         else:
-            out[0] += set_slope_return_loss(eta, y[first:last], slope)
+            set_slope(eta, y[first:last], slope, out)
         if gradient:
             add_block_gradient(X, first, last, slope, out[2:], True)
-            out[-1] += total(slope)
 
 
 @driver
-def cost(X, y, weight, coef, quadratic, bounds, out):
-    """Loss and quadratic cost, summed over rows; out has two columns."""
+def cost(X, y, weight, coef, bounds, out):
+    """Loss and quadratic cost, summed over rows; out has three columns."""
     work = np.empty((bounds.size - 1, 2, min(MOST_ROWS, block_rows(X))))
     for c in prange(bounds.size - 1):
-        cost_rows(X, y, weight, coef, quadratic, False, bounds[c], bounds[c + 1], work[c], out[c])
+        cost_rows(X, y, weight, coef, False, bounds[c], bounds[c + 1], work[c], out[c])
 
 
 # --- costs of a block, softmax ----------------------------------------------------------------------------------
 
 
 @kernel
-def softmax_rows(X, y, weight, coef, n_classes, quadratic, gradient, start, stop, panel, prob, work, out):
+def softmax_rows(X, y, weight, coef, n_classes, gradient, start, stop, panel, prob, work, out):
     """As cost_rows; out[2:] is shaped like coef."""
     size = panel.shape[1]
     eta = work[:n_classes]
@@ -153,25 +145,24 @@ def softmax_rows(X, y, weight, coef, n_classes, quadratic, gradient, start, stop
         pack(X, first, last, panel)
         for k in range(n_classes):
             set_eta(coef[k], panel, eta[k])
-        if quadratic:
-            for i in range(m):
-                s = 0.0
-                for k in range(n_classes):
-                    error = eta[k, i] - (1.0 if y[first + i] == k else 0.0)
-                    s += error * error
-                out[1] += s * (weight[first + i] if weight.size else 1.0)
+        for i in range(m):
+            square = 0.0
+            for k in range(n_classes):
+                error = eta[k, i] - (1.0 if y[first + i] == k else 0.0)
+                square += error * error
+            out[1] += square * (weight[first + i] if weight.size else 1.0)
         set_loss_softmax(eta, y[first:last], prob, largest, rest, spare, loss)
         for i in range(m):
             out[0] += loss[i] * (weight[first + i] if weight.size else 1.0)
         if gradient:
-            set_slope(y[first:last], weight, first, eta, prob[:n_classes])
+            set_softmax_slope(y[first:last], weight, first, eta, prob[:n_classes])
             for k in range(0, coef.shape[0], 4):
                 prefetch_next(X, first, last, k // 4, coef.shape[0] // 4)
                 add_product(prob, panel, k, 0, out[2:].reshape(coef.shape))
 
 
 @driver
-def softmax_cost(X, y, weight, coef, n_classes, quadratic, bounds, out):
+def softmax_cost(X, y, weight, coef, n_classes, bounds, out):
     """As cost, for more classes."""
     n_chunks = bounds.size - 1
     padded_classes, q = coef.shape
@@ -186,7 +177,6 @@ def softmax_cost(X, y, weight, coef, n_classes, quadratic, bounds, out):
             weight,
             coef,
             n_classes,
-            quadratic,
             False,
             bounds[c],
             bounds[c + 1],
@@ -278,18 +268,17 @@ def descend(X, y, weight, X_val, y_val, weight_val, totals, rule, bounds, bounds
     partial = np.empty((n_chunks, 2 + p + 1))
     work = np.empty((n_chunks, 2, min(MOST_ROWS, block_rows(X))))
     coef = out_run.coef
-    quadratic = rule.quadratic
     at = 0
     while at < out_history.shape[0] and out_run.state[STATUS] <= RUNNING:
         new = out_run.state[STATUS] == NEW
         length = move(rule, p, out_run, partial)
         for c in prange(n_chunks):
             if c < n_train:
-                cost_rows(X, y, weight, coef, quadratic, True, bounds[c], bounds[c + 1], work[c], partial[c])
+                cost_rows(X, y, weight, coef, True, bounds[c], bounds[c + 1], work[c], partial[c])
             else:
                 v = c - n_train
                 begin, end = bounds_val[v], bounds_val[v + 1]
-                cost_rows(X_val, y_val, weight_val, coef, quadratic, False, begin, end, work[c], partial[c])
+                cost_rows(X_val, y_val, weight_val, coef, False, begin, end, work[c], partial[c])
         judge(rule, p, length, totals, n_train, partial, out_run, out_history, at)
         at += 0 if new else 1
 
@@ -308,7 +297,6 @@ def softmax_descend(
     panel = np.empty((n_chunks, q, size))
     prob = np.zeros((n_chunks, padded_classes, size))
     work = np.empty((n_chunks, n_classes + 4, size))
-    quadratic = rule.quadratic
     at = 0
     while at < out_history.shape[0] and out_run.state[STATUS] <= RUNNING:
         new = out_run.state[STATUS] == NEW
@@ -325,7 +313,6 @@ def softmax_descend(
                     weight,
                     coef,
                     n_classes,
-                    quadratic,
                     True,
                     begin,
                     end,
@@ -341,7 +328,6 @@ def softmax_descend(
                     weight_val,
                     coef,
                     n_classes,
-                    quadratic,
                     False,
                     begin,
                     end,

@@ -1,0 +1,531 @@
+"""The learning-rate family: gradient descent, mini-batches, SGD and AdaGrad, as (batch size) × (update rule).
+
+Kernels do many updates in a call; here is the loop over their calls. It sees Ctrl-C, keeps the histories and decides
+when to stop: by the length of an epoch's step, by a cost that no longer falls, or because the rate is too large.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import sys
+import time
+
+import numpy as np
+
+from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, SERIAL_WORK
+from fastlogreg.kernels import binary, descent, stochastic
+from fastlogreg.kernels.blocks import CSR
+from fastlogreg.kernels.descent import Descent, DescentRule
+from fastlogreg.kernels.panels import TILE
+from fastlogreg.kernels.stochastic import AVERAGED, SCALE, SCALES, UPDATES, Model, Rule
+
+OPTIMIZERS = "gd", "mini-batch", "sgd", "adagrad"
+SCHEDULES = "constant", "inverse-scaling", "optimal"
+
+# One kernel call does about so many multiply-adds (50 ms), so that Ctrl-C is seen in time. The link function and
+# what else a row costs count as so many.
+CALL_WORK = 2**26
+ROW_WORK = 8
+# Rows in places, shuffled with 32-bit draws.
+MOST_ROWS = 2**31 - 1
+# Gradient descent reads X in every epoch: up to so many bytes of C order are copied to F order, where a pass over
+# few columns takes half the time (p = 2: 1.7 against 3.4 ns a row).
+SMALL_BYTES = 2**25
+# AdaGrad's √G + eps.
+EPS = 1e-8
+NEVER = 2**62
+# A column with a root mean square above it, where the intercept has one, is worth scaling.
+LARGE_SCALE = 3.0
+# On a terminal a fit that takes longer shows its progress even if not asked to.
+SILENT_SECONDS = 5.0
+
+
+class Stop(enum.Enum):
+    """Why a run ended; the value is the message for the user."""
+
+    SETTLED = "an epoch changed the weights by less than tol"
+    STALLED = "the watched loss has not fallen by more than tol in n_iter_no_change epochs"
+    MAX_ITER = "max_iter epochs were done"
+    DIVERGED = "the training loss stayed above twice its starting value: the learning rate is too large"
+    NOT_FINITE = "the weights overflowed: the learning rate is too large"
+
+    @property
+    def diverged(self):
+        """Whether the learning rate was too large."""
+        return self in (Stop.DIVERGED, Stop.NOT_FINITE)
+
+
+# What the kernel of gradient descent reports.
+STOPS = {
+    descent.RUNNING: Stop.MAX_ITER,
+    descent.SETTLED: Stop.SETTLED,
+    descent.STALLED: Stop.STALLED,
+    descent.DIVERGED: Stop.DIVERGED,
+    descent.NOT_FINITE: Stop.NOT_FINITE,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run returns.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (1, n_features + 1) or (n_classes, n_features + 1)
+        Intercept last.
+    status : Stop
+    n_iter : int
+        Epochs.
+    n_passes : float
+        Sweeps over the training data, those for the histories included.
+    learning_rate : float
+        Rate of the first update.
+    history : dict of str to ndarray of shape (n_iter,)
+    """
+
+    coef: np.ndarray
+    status: Stop
+    n_iter: int
+    n_passes: float
+    learning_rate: float
+    history: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train; see SGDLogisticRegression for the words. ``patience`` is None where no loss is watched."""
+
+    optimizer: str
+    batch_size: int
+    rate: float
+    shift: float
+    power: float
+    alpha: float
+    max_iter: int
+    tol: float
+    patience: int | None
+    average_from: int
+    fit_intercept: bool
+    shuffle: bool
+    quadratic: bool
+
+    @property
+    def first_rate(self):
+        """Rate of the first update."""
+        return self.rate * (1.0 + self.shift) ** -self.power
+
+
+class Rows:
+    """Rows with their targets and weights, and their costs.
+
+    Parameters
+    ----------
+    design : Design
+    y : ndarray of shape (n_samples,)
+        In [0, 1], float64, for two classes; class index, int64, for more.
+    weight : ndarray of shape (n_samples,) or None
+    n_classes : int
+    """
+
+    def __init__(self, design, y, weight, n_classes):
+        self.design = design
+        self.X = design.X
+        self.y = y
+        self.weight = EMPTY if weight is None else weight
+        self.n_classes = n_classes
+        self.n_outputs = 1 if n_classes == 2 else n_classes
+        self.n_rows, self.n_features = self.design.shape
+        self.total = float(self.n_rows) if weight is None else float(weight.sum())
+        self.sparse = isinstance(self.X, CSR)
+        self.row_work = (self.design.entries_per_row + ROW_WORK) * self.n_outputs
+
+    def bounds(self, size):
+        """Return the first row of every chunk, by the shape of the data alone; size is that of a partial sum."""
+        most = max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // size))
+        n_chunks = int(max(1, min(most, self.n_rows, self.n_rows * self.row_work // SERIAL_WORK)))
+        return np.arange(n_chunks + 1) * self.n_rows // n_chunks
+
+    def costs(self, coef):
+        """Return mean loss and mean quadratic cost at coef; one pass."""
+        coef = padded(coef)
+        kernel, shared = descent.cost, (coef,)
+        if self.n_classes > 2:
+            kernel, shared = descent.softmax_cost, (coef, self.n_classes)
+        work = self.row_work / self.design.entries_per_row
+        return self.design.run(kernel, (self.y, self.weight), shared, size=3, work=work)[:2] / self.total
+
+
+def padded(coef):
+    """Return coef as the kernels of descent.py take it: to whole tiles where there are several classes."""
+    if len(coef) == 1:
+        return coef
+    n_classes, width = (-(-size // TILE) * TILE for size in coef.shape)
+    out = np.zeros((n_classes, width))
+    out[: coef.shape[0], : coef.shape[1]] = coef
+    return out
+
+
+# --- rates ------------------------------------------------------------------------------------------------------
+
+
+def schedule(name, learning_rate, alpha, power_t):
+    """Return (rate, shift, power): update t = 1, 2, … has the rate rate · (t + shift) ** -power.
+
+    "optimal" is scikit-learn's: 1 / (alpha (t0 + t - 1)), where t0 makes the first rate the size that weights are
+    expected to have, alpha ** -¼ (Bottou).
+    """
+    if name == "optimal":
+        return 1.0 / alpha, alpha**-0.75 - 1.0, 1.0
+    return float(learning_rate), 0.0, float(power_t) if name == "inverse-scaling" else 0.0
+
+
+def smoothness(rows, squares, alpha, batch_size):
+    """Return the largest curvature that updates with batches of this size meet, on average.
+
+    It is L = ¼ λ_max(Σ x̃ x̃ᵀ / n) + alpha with x̃ = (x, 1) for all rows, for two classes (½ for more), ¼ of the mean
+    ‖x̃‖² for one row, and a mean of the two between them (Gower et al. 2019, "SGD: general analysis and improved
+    rates", Proposition 3.8). Gradient steps no longer than 1 / L lower the loss. Up to 20 passes over X.
+    """
+    n, b = rows.n_rows, min(batch_size, rows.n_rows)
+    factor = 1.0 if rows.n_classes == 2 else 2.0
+    single = 0.25 * (float(squares.sum()) / n + 1.0)
+    share = 0.0 if n == 1 else n * (b - 1) / (b * (n - 1))
+    return factor * (share * (_largest_curvature(rows, squares) if share else 0.0) + (1.0 - share) * single) + alpha
+
+
+def _largest_curvature(rows, squares):
+    """Largest eigenvalue of the Hessian of two classes at zero, which bounds it anywhere, by power iteration."""
+    scales = np.append(np.sqrt(squares / rows.n_rows), 1.0)
+    vector = scales * (1.0 + np.random.default_rng(0).random(scales.size))
+    zeros, y = np.zeros(scales.size), np.zeros(rows.n_rows)
+    largest = 0.0
+    for _ in range(20):
+        vector /= np.linalg.norm(vector)
+        shared = (zeros, vector)
+        product = rows.design.run(binary.hessian_product, (y, rows.weight, EMPTY), shared, size=vector.size, work=2)
+        before, largest = largest, float(vector @ product) / rows.total
+        vector = product
+        if largest - before <= 0.01 * largest:
+            break
+    return largest
+
+
+def automatic_rate(optimizer, rows, squares, alpha, batch_size):
+    """Return a learning rate that suits the scale of the data: "auto"."""
+    if optimizer == "adagrad":
+        return 1.0 / np.sqrt(float(squares.sum()) / rows.n_rows + 1.0)
+    return 1.0 / smoothness(rows, squares, alpha, batch_size)
+
+
+# --- storage ----------------------------------------------------------------------------------------------------
+
+
+def suited(X, optimizer):
+    """Return dense X in the order that the optimizer reads fast: small X by columns for "gd", all others by rows."""
+    if not isinstance(X, np.ndarray):
+        return X
+    if optimizer != "gd":
+        return np.ascontiguousarray(X)
+    return np.asfortranarray(X) if X.nbytes <= SMALL_BYTES else X
+
+
+# --- gradient descent -------------------------------------------------------------------------------------------
+
+
+def descend(rows, validation, settings, start, report):
+    """Run gradient descent; arguments and result as for `epochs`. One pass an epoch, and one at the start."""
+    coef = padded(start).copy()
+    run = Descent(coef, np.zeros_like(coef), coef.copy(), coef.copy(), np.zeros(6))
+    run.state[descent.STATUS] = descent.NEW
+    watched = descent.LOSS if validation is None else descent.VALIDATION_LOSS
+    rule = DescentRule(
+        settings.rate,
+        settings.shift,
+        settings.power,
+        settings.alpha,
+        float(settings.fit_intercept),
+        settings.tol,
+        settings.tol,
+        NEVER if settings.patience is None else settings.patience,
+        watched,
+    )
+    held_out = validation or rows  # without validation data no chunk of them is visited
+    bounds = rows.bounds(coef.size)
+    bounds_val = np.zeros(1, dtype=bounds.dtype) if validation is None else validation.bounds(coef.size)
+    totals = np.array([rows.total, held_out.total])
+    work = rows.n_rows * rows.row_work + (0.0 if validation is None else validation.n_rows * validation.row_work)
+    updates = int(max(1, CALL_WORK // work))
+    threads = rows.design.threads if len(bounds) > 2 else 1
+    kernel, classes = descent.descend, ()
+    if rows.n_classes > 2:
+        kernel, classes = descent.softmax_descend, (rows.n_classes,)
+    lines, done = [], 0
+    while done < settings.max_iter and run.state[descent.STATUS] <= descent.RUNNING:
+        history = np.empty((min(updates, settings.max_iter - done), 4))
+        kernel(
+            rows.X,
+            rows.y,
+            rows.weight,
+            held_out.X,
+            held_out.y,
+            held_out.weight,
+            totals,
+            *classes,
+            rule,
+            bounds,
+            bounds_val,
+            run,
+            history,
+            threads=threads,
+        )
+        lines.append(history[: int(run.state[descent.UPDATES]) - done])
+        done += len(lines[-1])
+        report(done, lines[-1][-1])
+    status = STOPS[int(run.state[descent.STATUS])]
+    if status is Stop.MAX_ITER and run.state[descent.HIGH] == done > 0:
+        status = Stop.DIVERGED
+    final = {Stop.SETTLED: run.previous, Stop.MAX_ITER: run.coef}.get(status, run.best)
+    history = _named(np.concatenate(lines) if lines else np.empty((0, 4)), validation is not None, settings.quadratic)
+    return Outcome(
+        final[: len(start), : start.shape[1]].copy(), status, done, done + 1.0, settings.first_rate, history
+    )
+
+
+def _named(lines, validation, quadratic):
+    """Return the columns of the history under their names."""
+    columns = {"train_loss": descent.LOSS}
+    if validation:
+        columns["val_loss"] = descent.VALIDATION_LOSS
+    if quadratic:
+        columns["train_quadratic"] = descent.QUADRATIC
+        if validation:
+            columns["val_quadratic"] = descent.VALIDATION_QUADRATIC
+    return {name: lines[:, column].copy() for name, column in columns.items()}
+
+
+# --- several updates an epoch -----------------------------------------------------------------------------------
+
+
+class Trainer:
+    """Weights in training, with the state of the updates and of the random order: what partial_fit keeps.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (1, n_features + 1) or (n_classes, n_features + 1)
+    adagrad : bool
+    random : int
+        Seed of the order, from 1 up to 2**62.
+    """
+
+    def __init__(self, coef, adagrad, random):
+        coef = np.array(coef, dtype=np.float64)
+        squares = np.zeros_like(coef) if adagrad else np.empty((len(coef), 0))
+        self.model = Model(coef, np.zeros_like(coef), squares, np.zeros(4))
+        self.model.state[SCALE] = 1.0
+        self.random = np.array([random], dtype=np.int64)
+
+    def copy(self):
+        """Return an independent copy."""
+        twin = Trainer(self.model.coef, False, 1)
+        twin.model = Model(*(part.copy() for part in self.model))
+        twin.random = self.random.copy()
+        return twin
+
+    @property
+    def updates(self):
+        """Updates so far."""
+        return int(self.model.state[UPDATES])
+
+    @updates.setter
+    def updates(self, n):
+        self.model.state[UPDATES] = n
+
+    def weights(self):
+        """Return the mean of the averaged iterates, or the last one where none is averaged yet."""
+        coef, total, _, state = self.model
+        if state[AVERAGED]:
+            mean = total / state[AVERAGED]
+            mean[:, :-1] += (state[SCALES] / state[AVERAGED]) * coef[:, :-1]
+            return mean
+        weights = coef.copy()
+        weights[:, :-1] *= state[SCALE]
+        return weights
+
+    def resume_from(self, weights):
+        """Go on from these weights; averages begin anew."""
+        self.model.coef[:] = weights
+        self.model.total[:] = 0.0
+        self.model.state[[AVERAGED, SCALE, SCALES]] = 0.0, 1.0, 0.0
+        if not np.isfinite(self.model.squares).all():
+            self.model.squares[:] = 0.0
+
+    def epoch(self, rows, settings, order):
+        """Visit the rows of `order` once, shuffling it first where the settings say so; each batch is an update."""
+        if settings.shuffle:
+            for stop in range(len(order), 1, -(2**22)):
+                stochastic.shuffle(order, self.random, max(1, stop - 2**22), stop)
+        rule = Rule(
+            settings.rate,
+            settings.shift,
+            settings.power,
+            settings.alpha,
+            EPS,
+            float(settings.fit_intercept),
+            settings.average_from,
+        )
+        batch_size = max(1, min(settings.batch_size, len(order)))
+        kernel, arguments, threads = self._kernel(rows, settings, batch_size)
+        step = max(1, int(CALL_WORK // (rows.row_work + 32)) // batch_size) * batch_size
+        for start in range(0, len(order), step):
+            stop = min(start + step, len(order))
+            kernel(rows.X, rows.y, rows.weight, order, *arguments, rule, self.model, start, stop, threads=threads)
+
+    def _kernel(self, rows, settings, batch_size):
+        """Return the kernel for this kind of data, its particular arguments, and its threads."""
+        adagrad = settings.optimizer == "adagrad"
+        work = batch_size * rows.row_work
+        most = max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // self.model.coef.size))
+        n_chunks = int(max(1, min(most, batch_size, work // SERIAL_WORK)))
+        few_entries = rows.sparse and batch_size * rows.design.entries_per_row < rows.n_features
+        if few_entries and n_chunks == 1 and not adagrad:
+            return stochastic.sparse_plain, (batch_size,), 1
+        if few_entries and n_chunks == 1 and settings.alpha == 0.0:
+            return stochastic.sparse_adagrad, (batch_size,), 1
+        if not rows.sparse and not adagrad and batch_size == 1 and rows.n_classes == 2:
+            return stochastic.single, (), 1
+        return stochastic.batches, (batch_size, n_chunks), rows.design.threads if n_chunks > 1 else 1
+
+
+def visited(rows):
+    """Return the indices of the rows that count: those without weight do not exist."""
+    if rows.n_rows > MOST_ROWS:
+        raise ValueError(
+            f"X has {rows.n_rows} rows; at most {MOST_ROWS} can be visited in random order. Use partial_fit on parts "
+            "of it, or optimizer='gd'."
+        )
+    if rows.weight.size and not rows.weight.all():
+        return np.flatnonzero(rows.weight).astype(np.int32)
+    return np.arange(rows.n_rows, dtype=np.int32)
+
+
+def epochs(rows, validation, settings, trainer, report):
+    """Run epochs until a rule says stop.
+
+    Parameters
+    ----------
+    rows, validation : Rows
+        Training data; held-out data or None.
+    settings : Settings
+    trainer : Trainer
+        Changed in place.
+    report : callable
+        Called as ``report(n_iter, costs)`` after every epoch, costs in the order of `Outcome.history`.
+
+    Returns
+    -------
+    Outcome
+        Two passes an epoch, the second for the training loss, and one at the start.
+    """
+    order = visited(rows)
+    weights = best = trainer.weights()
+    lines: list[np.ndarray] = []
+    costs = _all_costs(rows, validation, weights)
+    limit = descent.HIGH_FACTOR * max(costs[descent.LOSS], np.log(rows.n_classes))
+    watched = descent.LOSS if validation is None else descent.VALIDATION_LOSS
+    lowest = costs[watched]
+    stale = high = 0
+    status = Stop.MAX_ITER
+    while len(lines) < settings.max_iter:
+        trainer.epoch(rows, settings, order)
+        before, weights = weights, trainer.weights()
+        length = float(np.linalg.norm(weights - before))
+        costs = _all_costs(rows, validation, weights)
+        lines.append(costs)
+        report(len(lines), costs)
+        stale = stale + 1 if costs[watched] > lowest - settings.tol else 0
+        if costs[watched] < lowest:
+            lowest, best = costs[watched], weights
+        high = high + 1 if costs[descent.LOSS] > limit else 0
+        if not (np.isfinite(length) and np.isfinite(costs[descent.LOSS])):
+            status = Stop.NOT_FINITE
+        elif length < settings.tol:
+            status = Stop.SETTLED
+            weights = before
+        elif high >= descent.HIGH_UPDATES or high == settings.max_iter:
+            status = Stop.DIVERGED
+        elif settings.patience is not None and stale >= settings.patience:
+            status = Stop.STALLED
+        if status is not Stop.MAX_ITER:
+            break
+    if status not in (Stop.SETTLED, Stop.MAX_ITER):
+        weights = best
+    if status.diverged or not trainer.model.state[AVERAGED]:
+        trainer.resume_from(weights)
+    history = _named(np.reshape(lines, (-1, 4)), validation is not None, settings.quadratic)
+    return Outcome(weights, status, len(lines), 2.0 * len(lines) + 1.0, settings.first_rate, history)
+
+
+def _all_costs(rows, validation, weights):
+    """Return a line of the history."""
+    line = np.zeros(4)
+    line[[descent.LOSS, descent.QUADRATIC]] = rows.costs(weights)
+    if validation is not None:
+        line[[descent.VALIDATION_LOSS, descent.VALIDATION_QUADRATIC]] = validation.costs(weights)
+    return line
+
+
+# --- words for the user -----------------------------------------------------------------------------------------
+
+
+def divergence(outcome, rows, settings, squares, names):
+    """Return the message for a run that diverged: which feature, what rate, and what to do.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    rows : Rows
+    settings : Settings
+    squares : ndarray of shape (n_features,)
+        Σ x² of every column.
+    names : sequence of str or None
+    """
+    scales = np.sqrt(squares / rows.n_rows)
+    j = int(np.argmax(scales))
+    feature = repr(str(names[j])) if names is not None else str(j)
+    rate = automatic_rate(settings.optimizer, rows, squares, settings.alpha, settings.batch_size)
+    rate = min(rate, 0.5 * settings.first_rate)
+    fix = f"use learning_rate <= {rate:.2g}"
+    if scales[j] > LARGE_SCALE:
+        fix = f"scale feature {feature} (sklearn.preprocessing.StandardScaler) or {fix}"
+    return (
+        f"{settings.optimizer} diverged at learning_rate={settings.first_rate:.3g}: after {outcome.n_iter} epochs the "
+        f"mean training loss is {outcome.history['train_loss'][-1]:.3g}. Feature {feature} has the largest scale, "
+        f"root mean square {scales[j]:.3g}: {fix}. coef_ holds the best weights met."
+    )
+
+
+@contextlib.contextmanager
+def reporter(verbose, optimizer, max_iter):
+    """Yield a callback (n_iter, costs) that prints a line: always if verbose, else on a terminal after a while."""
+    started = time.perf_counter()
+    interactive = sys.stderr.isatty()
+    printed = False
+
+    def report(n_iter, costs):
+        nonlocal printed
+        elapsed = time.perf_counter() - started
+        if verbose or (interactive and elapsed > SILENT_SECONDS):
+            printed = True
+            print(
+                f"\r{optimizer}: epoch {n_iter} of at most {max_iter}, {elapsed:.1f} s, training loss "
+                f"{costs[descent.LOSS]:.6g}",
+                end="\n" if verbose else "",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    try:
+        yield report
+    finally:
+        if printed and not verbose:
+            print(file=sys.stderr)
