@@ -61,7 +61,7 @@ def encode(y):
     if len(classes) < 2:
         raise ValueError(
             f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-            f"{classes[0]!r}"
+            f"{classes.tolist()[0]!r}"
         )
     if len(classes) == 2:
         return classes, (y == classes[1]).astype(np.float64)
@@ -101,10 +101,10 @@ def check_weight(sample_weight, class_weight, X, classes, y, target):
         weight = check_weight_values(sample_weight, X)
         totals = np.bincount(index, weights=weight, minlength=len(classes))
         if not totals.all():
-            empty = classes[int(np.argmin(totals))]
+            empty = classes.tolist()[int(np.argmin(totals))]
             raise ValueError(
-                f"Class {empty!r} has only rows of zero sample_weight, which do not count. Drop its rows or give at "
-                "least one of them a positive weight."
+                f"All rows of class {empty!r} have zero sample_weight and do not count. Drop them or give at least "
+                "one of them a positive weight."
             )
     if class_weight is None:
         return weight
