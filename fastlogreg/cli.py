@@ -8,6 +8,8 @@ Exit codes: 0 all lines were used, 1 some lines were left out (each is named on 
 """
 
 import argparse
+import contextlib
+import copy
 import math
 import os
 import sys
@@ -72,17 +74,17 @@ def _parser():
 
 
 def _positive(text):
-    value = float(text)
-    if not 0.0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0.0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
 
 
 def _at_least_one(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
+    with contextlib.suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, not {text!r}")
 
 
 def _demo(options):
@@ -97,14 +99,13 @@ def _demo(options):
             f"all {len(y)} labels are {y[0]}: with one class there is no boundary to find; add lines of the other class"
         )
     x, y = np.array(x), np.array(y)
-    trace, complaint = _descend(x, y, options.learning_rate, options.iterations, options.every)
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    trace, diverged = _descend(x, y, options.learning_rate, options.iterations, options.every)
+    console = _console()
     _print_table(console, trace)
-    if complaint:
-        print(f"fastlogreg: {complaint}", file=sys.stderr)
-    w0, w1 = trace[-1][2:4]
+    if diverged:
+        print(f"fastlogreg: {_divergence_words(x, options.learning_rate, trace)}", file=sys.stderr)
+        return DIVERGED
+    w0, w1 = trace[-1][2:]
     console.print(_boundary_words(x, y, w0, w1), soft_wrap=True)
     if options.png:
         _write_png(options.png, x, y, w0, w1)
@@ -112,8 +113,6 @@ def _demo(options):
     else:
         console.print()
         console.print(_text_plot(x, y, w0, w1, _plain(console)), soft_wrap=True, markup=False)
-    if complaint:
-        return DIVERGED
     return LINES_LEFT_OUT if n_bad else OK
 
 
@@ -177,30 +176,55 @@ def _parse_line(words):
 
 
 def _descend(x, y, learning_rate, iterations, every):
-    """Return the rows of the table, (iteration, loss, w0, w1), and what went wrong, or an empty string."""
-    from fastlogreg.estimators.stochastic import SGDLogisticRegression
-    from fastlogreg.result import ConvergenceWarning, DivergenceWarning
+    """Return the rows of the table, (iteration, loss, w0, w1), and whether the run diverged."""
+    from sklearn.base import clone
 
+    from fastlogreg.estimators.stochastic import SGDLogisticRegression
+    from fastlogreg.result import DivergenceWarning
+
+    X = x[:, None]
+    model = SGDLogisticRegression(optimizer="gd", learning_rate=learning_rate, alpha=0.0, max_iter=iterations, tol=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # the caller says it in the command's words
+        model.fit(X, y)
+    losses = model.history_["train_loss"]
     trace = [(0, math.log(2.0), 0.0, 0.0)]
-    for stop in [*range(every, iterations, every), iterations]:
-        # from the start each time: a run of small data takes a moment, and is the same run up to where it stops
-        model = SGDLogisticRegression(
-            optimizer="gd", learning_rate=learning_rate, alpha=0.0, max_iter=stop, tol=0.0
-        )  # fmt: skip
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.simplefilter("always", DivergenceWarning)
-            model.fit(x[:, None], y)
-        w0, w1, loss = float(model.intercept_[0]), float(model.coef_[0, 0]), float(model.history_["train_loss"][-1])
-        n_done = len(model.history_["train_loss"])
-        trace.append((n_done, loss, w0, w1))
-        said = [str(w.message) for w in caught if issubclass(w.category, DivergenceWarning)]
-        if said:
-            return trace, said[0]
-    return trace, ""
+    walker = clone(model).set_params(warm_start=True)
+    for stop in [*range(every, len(losses), every), len(losses)]:
+        walker = _walk(walker, X, y, stop - trace[-1][0])
+        if walker is None:
+            break
+        trace.append((stop, float(losses[stop - 1]), float(walker.intercept_[0]), float(walker.coef_[0, 0])))
+    return trace, model.result_.status.diverged
+
+
+def _walk(model, X, y, steps):
+    """Return the model so many iterations further; None where its weights overflow."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ahead = copy.deepcopy(model).set_params(max_iter=steps).fit(X, y)
+        if not ahead.result_.status.diverged:
+            return ahead
+        # its loss was higher than at its start all the way, and it holds its best weights, not its last ones
+        try:
+            for _ in range(steps):
+                model.partial_fit(X, y, classes=[0, 1])
+        except ValueError:
+            return None
+    return model
 
 
 # --- showing ----------------------------------------------------------------------------------------------------
+
+
+def _console():
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self):
+            raise BrokenPipeError  # rich would exit with 1, which here means lines left out
+
+    return Output(highlight=False)
 
 
 def _print_table(console, trace):
@@ -210,8 +234,8 @@ def _print_table(console, trace):
     for header in ("iteration", "mean loss", "w0", "w1", "boundary"):
         table.add_column(header, justify="right")
     for iteration, loss, w0, w1 in trace:
-        boundary = f"{-w0 / w1:.6g}" if w1 else "none"
-        table.add_row(str(iteration), f"{loss:.6f}", f"{w0:.6f}", f"{w1:.6f}", boundary)
+        boundary = f"{-w0 / w1:#.6g}" if w1 else "none"
+        table.add_row(str(iteration), f"{loss:#.6g}", f"{w0:#.6g}", f"{w1:#.6g}", boundary)
     console.print(table)
 
 
@@ -233,6 +257,20 @@ def _boundary_words(x, y, w0, w1):
     return words
 
 
+def _divergence_words(x, learning_rate, trace):
+    """Say what happened and a rate that works: 1 / L, with L the largest eigenvalue of ¼ mean (1, x)(1, x)ᵀ."""
+    import numpy as np
+
+    rows = np.column_stack([np.ones(len(x)), x])
+    curvature = np.linalg.eigvalsh(rows.T @ rows / len(x))[-1] / 4.0
+    largest = np.abs(x).max()
+    return (
+        f"the iterations diverged at learning rate {learning_rate:g}: after {trace[-1][0]} the mean loss is "
+        f"{trace[-1][1]:.3g}.\nThe values reach {largest:g}: divide them by about that, or use --learning-rate "
+        f"{1.0 / curvature:.1g} with many more --iterations."
+    )
+
+
 def _plain(console):
     return not (console.encoding or "").lower().startswith("utf")
 
@@ -252,7 +290,8 @@ def _text_plot(x, y, w0, w1, plain, width=61, height=15):
         return round((value - low) / (high - low) * (width - 1))
 
     boundary = -w0 / w1 if w1 else math.nan
-    if low < boundary < high:
+    visible = low < boundary < high
+    if visible:
         for row in rows:
             row[column(boundary)] = bar
     for j, p in enumerate(expit(w0 + w1 * np.linspace(low, high, width))):
@@ -266,7 +305,7 @@ def _text_plot(x, y, w0, w1, plain, width=61, height=15):
     lines += [
         f"     {corner}{dash * width}",
         f"      {left}{right:>{max(1, width - len(left))}}",
-        f"      {zero} label 0, {one} label 1, {curve} p(y = 1), {bar} boundary",
+        f"      {zero} label 0, {one} label 1, {curve} p(y = 1)" + f", {bar} boundary" * visible,
     ]
     return "\n".join(lines)
 
@@ -299,3 +338,7 @@ def _write_png(path, x, y, w0, w1):
         figure.savefig(path, format="png", dpi=150)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
