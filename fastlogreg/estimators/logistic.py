@@ -161,7 +161,9 @@ class LogisticRegression(LinearClassifier):
             moments=moments,
         )
         objective.n_passes += 1.0  # the moments
-        name = self.solver if self.solver != "auto" else solvers.choose(n_samples, n_features, n_classes)
+        name = self.solver
+        if name == "auto":
+            name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
         with reporter(self.verbose, name, self.max_iter) as callback:
             result = solvers.SOLVERS[name].function(
                 objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback

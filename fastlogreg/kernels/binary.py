@@ -7,9 +7,9 @@ bounds (n_chunks + 1,), the first row of every chunk; out (n_chunks, size), one 
 import numpy as np
 from numba import prange
 
-from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, copy_scaled, pack, prefetch_next
+from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, copy_scaled
+from fastlogreg.kernels.gram import add_block_gram
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.panels import add_product, scale_panel
 from fastlogreg.kernels.pointwise import loss_slope_curvature
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------
@@ -116,11 +116,7 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
         gradient[-1] += total(slope)
         for i in range(m):
             curvature[i] = np.sqrt(curvature[i])
-        pack(X, first, last, panel)
-        scale_panel(curvature, panel)
-        for j in range(0, q, 4):
-            prefetch_next(X, first, last, j // 4, q // 4)
-            add_product(panel, panel, j, j, hessian)
+        add_block_gram(X, first, last, curvature, panel, hessian)
 
 
 @driver

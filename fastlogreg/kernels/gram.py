@@ -1,0 +1,62 @@
+"""Weighted Gram matrix of a block: Σ r_i (x_i, 1)(x_i, 1)ᵀ, the Hessian's sum over rows."""
+
+from numba.extending import overload
+
+from fastlogreg.kernels.blocks import _implementation, pack, prefetch_next
+from fastlogreg.kernels.jit import kernel
+from fastlogreg.kernels.panels import add_product, scale_panel
+
+# Sparse rows are multiplied entry by entry where that is so many times fewer products than a dense panel has: one
+# scattered product takes as long as some forty in registers.
+SCATTER = 40
+
+
+@kernel
+def _gram_dense(X, first, last, root, panel, gram):
+    pack(X, first, last, panel)
+    scale_panel(root, panel)
+    q = panel.shape[0]
+    for j in range(0, q, 4):
+        prefetch_next(X, first, last, j // 4, q // 4)
+        add_product(panel, panel, j, j, gram)
+
+
+@kernel
+def _gram_csr(X, first, last, root, panel, gram):
+    entries = X.indptr[last] - X.indptr[first]
+    dense = panel.shape[0] * (last - first)
+    if SCATTER * entries * entries > dense * dense:
+        _gram_dense(X, first, last, root, panel, gram)
+        return
+    p = X.n_features
+    for i in range(first, last):
+        r = root[i - first] * root[i - first]
+        gram[p, p] += r
+        for a in range(X.indptr[i], X.indptr[i + 1]):
+            j = X.indices[a]
+            scaled = r * X.data[a]
+            gram[j, p] += scaled
+            gram[j, j] += scaled * X.data[a]
+            for b in range(a + 1, X.indptr[i + 1]):
+                k = X.indices[b]
+                product = scaled * X.data[b]
+                if j < k:
+                    gram[j, k] += product
+                elif j > k:
+                    gram[k, j] += product
+                else:  # one entry in two parts, each multiplied with the other
+                    gram[j, j] += 2.0 * product
+
+
+_GRAM = _gram_dense, _gram_dense, _gram_csr
+
+
+def add_block_gram(X, first, last, root, panel, gram):
+    """Add Σ root_i² (x_i, 1)(x_i, 1)ᵀ to gram (q, q), on and above the diagonal; panel (q, size) is workspace."""
+    _implementation(X, _GRAM)(X, first, last, root, panel, gram)
+
+
+@overload(add_block_gram)
+def _add_block_gram(X, first, last, root, panel, gram):
+    chosen = _implementation(X, _GRAM)
+    return lambda X, first, last, root, panel, gram: chosen(X, first, last, root, panel, gram)
