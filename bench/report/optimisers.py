@@ -14,13 +14,12 @@ from fastlogreg.objective import LogisticObjective
 from fastlogreg.plots import LINES
 from fastlogreg.solvers import SOLVERS
 
-# name -> (colour, marker, optimizer, batch size, too small, right, too large); the right rates gave the lowest loss
-# after 20 epochs among 1, 2, 5 · 10^k
+# name -> (colour, marker, optimizer, batch size, too small, right, too large); found by trying powers of ten
 METHODS = {
-    "gradient descent": (LINES[0], "o", "gd", None, 0.05, 5.0, 500.0),
-    "SGD": (LINES[2], "v", "sgd", 1, 1e-5, 1e-3, 2.0),
-    "mini-batch, 64": (LINES[3], "s", "mini-batch", 64, 1e-3, 0.1, 100.0),
-    "AdaGrad": (LINES[4], "D", "adagrad", 1, 1e-3, 0.1, 50.0),
+    "gradient descent": (LINES[0], "o", "gd", None, 0.05, 2.0, 20.0),
+    "SGD": (LINES[2], "v", "sgd", None, 1e-6, 2e-4, 1.0),
+    "mini-batch, 64": (LINES[3], "s", "mini-batch", 64, 1e-4, 0.01, 100.0),
+    "AdaGrad": (LINES[4], "D", "adagrad", None, 1e-3, 0.1, 100.0),
 }
 NEWTON = (LINES[1], "P")
 CONDITION = 100.0
