@@ -11,14 +11,25 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastlogreg import stochastic
-from fastlogreg.design import as_design
+from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.result import ConvergenceWarning, DivergenceWarning
 from fastlogreg.stochastic import NEVER, Rows, Settings, Stop, Trainer
-from fastlogreg.validation import check_finite, check_weight, check_weight_values, check_X, check_X_y, encode
+from fastlogreg.validation import (
+    check_finite,
+    check_offset,
+    check_weight,
+    check_weight_values,
+    check_X,
+    check_X_y,
+    encode,
+)
 
 # Rows an update where batch_size is None; None is all of them.
 BATCH_SIZES = {"gd": None, "mini-batch": 32, "sgd": 1, "adagrad": 1}
+# An automatic learning rate that must suit a column with a root mean square above this is too small for the intercept
+# and for columns of common scale.
+BAD_SCALE = 50.0
 
 
 class SGDLogisticRegression(LinearClassifier):
@@ -52,8 +63,8 @@ class SGDLogisticRegression(LinearClassifier):
     schedule : {"auto", "constant", "inverse-scaling", "optimal"}, default="auto"
         "constant": rate_t = learning_rate. "inverse-scaling": rate_t = learning_rate / t ** power_t. "optimal":
         rate_t = 1 / (alpha (t0 + t - 1)) with t0 = alpha ** -¾, as in scikit-learn's SGDClassifier; needs alpha > 0
-        and ignores learning_rate. "auto" is "constant", but "inverse-scaling" for "sgd" and "mini-batch" where
-        learning_rate is "auto" too.
+        and ignores learning_rate. "auto": "constant", but rate_t = learning_rate / √(1 + (t - 1) / 100) for "sgd" and
+        "mini-batch" where learning_rate is "auto" too.
     power_t : float, default=0.5
         Exponent of "inverse-scaling".
     alpha : float, default=1e-4
@@ -118,7 +129,8 @@ class SGDLogisticRegression(LinearClassifier):
         If the training loss stays above twice its starting value: the learning rate is too large. The message names
         the feature and a rate that works; ``coef_`` holds the best weights met.
     ConvergenceWarning
-        If tol > 0 and max_iter epochs pass before any rule says stop.
+        If tol > 0 and max_iter epochs pass before any rule says stop; if an automatic learning rate had to suit a
+        feature of root mean square above 50, so that little can be learnt.
 
     Notes
     -----
@@ -330,6 +342,22 @@ class SGDLogisticRegression(LinearClassifier):
         self._trainer = trainer
         return self
 
+    def _rows(self, kernel, X, offset, n_columns):
+        """Run a kernel that writes n_columns float64 values a row, whatever the dtype of X.
+
+        These models can be very sure, and a probability rounded to 1 in float32 contradicts its own logarithm.
+        """
+        X = check_X(self, X)
+        design = as_design(X, self.n_jobs)
+        coef = np.column_stack([self.coef_, self.intercept_]).astype(np.float64, order="C")
+        offset = check_offset(offset, X.shape[0], len(self.classes_))
+        out = np.empty((X.shape[0], n_columns))
+        offset = NO_OFFSET if offset is None else offset.reshape(len(out), -1)
+        design.run(kernel, (offset, out), (coef,), work=len(coef))
+        if not np.isfinite(out).all():
+            check_finite(self, X, design.column_moments()[1])
+        return out
+
     # --- from scikit-learn's words to ours ----------------------------------------------------------------------
 
     def _check_words(self):
@@ -350,8 +378,8 @@ class SGDLogisticRegression(LinearClassifier):
         automatic = self.learning_rate == "auto"
         batch_size = self.batch_size or BATCH_SIZES[self.optimizer] or rows.n_rows
         name = self.schedule
-        if name == "auto":
-            name = "inverse-scaling" if automatic and self.optimizer in ("sgd", "mini-batch") else "constant"
+        if name == "auto" and not (automatic and self.optimizer in ("sgd", "mini-batch")):
+            name = "constant"
         if not automatic:
             rate = self.learning_rate
         elif rate is None and name != "optimal":
@@ -456,6 +484,17 @@ class SGDLogisticRegression(LinearClassifier):
             names = getattr(self, "feature_names_in_", None)
             warnings.warn(
                 stochastic.divergence(outcome, rows, settings, squares, names), DivergenceWarning, stacklevel=3
+            )
+        elif self.learning_rate == "auto" and squares.max(initial=0.0) > BAD_SCALE**2 * rows.n_rows:
+            j = int(np.argmax(squares))
+            feature = repr(str(self.feature_names_in_[j])) if hasattr(self, "feature_names_in_") else str(j)
+            warnings.warn(
+                f"{self.optimizer} has hardly learnt: feature {feature} has root mean square "
+                f"{np.sqrt(squares[j] / rows.n_rows):.3g}, which allows only a learning rate of "
+                f"{outcome.learning_rate:.2g}. Scale the features (sklearn.preprocessing.StandardScaler), or use "
+                "LogisticRegression, to which scales do not matter.",
+                ConvergenceWarning,
+                stacklevel=3,
             )
         elif outcome.status is Stop.MAX_ITER and self.tol > 0.0:
             losses = outcome.history["train_loss"]
