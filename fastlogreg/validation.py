@@ -11,18 +11,43 @@ FLOATS = (np.float64, np.float32)
 
 def check_X(estimator, X, *, reset=False):
     """Return X as float64 or float32, dense in any order or CSR; entries are not looked at, see check_finite."""
-    return validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype=FLOATS, ensure_all_finite=False
-    )
+    return _validated(estimator, X, reset=reset)
 
 
 def check_X_y(estimator, X, y, *, order=None, reset=True):
     """Return X as check_X does, and y as labels of one dimension."""
-    X, y = validate_data(
-        estimator, X, y, reset=reset, accept_sparse="csr", dtype=FLOATS, order=order, ensure_all_finite=False
-    )
+    X, y = _validated(estimator, X, y, reset=reset, order=order)
     check_classification_targets(y)
     return X, y
+
+
+def _validated(estimator, X, *y, **options):
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        rows, columns = np.nonzero(np.ma.getmaskarray(X))
+        raise ValueError(
+            f"Input X contains masked values, the first in row {rows[0]}, column {columns[0]}. Fill them, or drop such "
+            "rows or columns."
+        )
+    try:
+        return validate_data(
+            estimator, X, *y, accept_sparse="csr", dtype=FLOATS, ensure_all_finite=False, **options
+        )
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(f"{error} in {_first_text(X)}. Encode or drop columns of text.") from error
+
+
+def _first_text(X):
+    """Say where the first entry is that is not a number."""
+    cells = np.asarray(X, dtype=object)
+    for row, column in np.ndindex(cells.shape):
+        try:
+            float(cells[row, column])
+        except ValueError:
+            break
+    name = f" ({X.columns[column]!r})" if hasattr(X, "columns") else ""
+    return f"row {row}, column {column}{name} of X"
 
 
 def check_finite(estimator, X, squares):
@@ -36,19 +61,25 @@ def check_finite(estimator, X, squares):
     squares : ndarray of shape (n_features,)
         Σ x² of every column, from a pass over X: only where one is not finite are entries looked at.
     """
-    for column in np.flatnonzero(~np.isfinite(squares)):
+    names = getattr(estimator, "feature_names_in_", None)
+    suspects = np.flatnonzero(~np.isfinite(squares))
+    for column in suspects:
         values = X[:, [column]].toarray().ravel() if scipy.sparse.issparse(X) else X[:, column]
         bad = np.flatnonzero(~np.isfinite(values))
+        name = f" ({names[column]!r})" if names is not None else ""
         if bad.size:
             value = values[bad[0]]
             kind = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype!r}"
-            names = getattr(estimator, "feature_names_in_", None)
-            name = f" ({names[column]!r})" if names is not None else ""
             raise ValueError(
                 f"Input X contains {kind}.\n{type(estimator).__name__} does not accept missing or infinite values: "
                 f"the first is in row {bad[0]}, column {column}{name}. Impute or drop such rows, for example with "
                 "sklearn.impute.SimpleImputer in a pipeline."
             )
+    if suspects.size:
+        raise ValueError(
+            f"Column {column}{name} of X holds values as large as {np.abs(values).max():.2g}, whose squares overflow. "
+            "Divide it by a power of ten."
+        )
 
 
 def encode(y):
@@ -96,23 +127,26 @@ def check_weight(sample_weight, class_weight, X, classes, y, target):
     if sample_weight is None and class_weight is None:
         return None
     index = target.astype(np.intp, copy=False)
-    weight = None
-    if sample_weight is not None:
-        weight = check_weight_values(sample_weight, X)
-        totals = np.bincount(index, weights=weight, minlength=len(classes))
-        if not totals.all():
-            empty = classes.tolist()[int(np.argmin(totals))]
-            raise ValueError(
-                f"All rows of class {empty!r} have zero sample_weight and do not count. Drop them or give at least "
-                "one of them a positive weight."
-            )
+    weight = None if sample_weight is None else check_weight_values(sample_weight, X)
+    totals = np.bincount(index, weights=weight, minlength=len(classes))
+    if not totals.all():
+        empty = classes.tolist()[int(np.argmin(totals))]
+        raise ValueError(
+            f"All rows of class {empty!r} have zero sample_weight and do not count. Drop them or give at least one of "
+            "them a positive weight."
+        )
     if class_weight is None:
         return weight
     if class_weight == "balanced":
-        totals = np.bincount(index, weights=weight, minlength=len(classes))
         factors = totals.sum() / (len(classes) * totals)
     else:
         factors = compute_class_weight(class_weight, classes=classes, y=y)
+        if not (np.isfinite(factors) & (factors > 0.0)).all():
+            wrong = int(np.argmin(np.isfinite(factors) & (factors > 0.0)))
+            raise ValueError(
+                f"class_weight must be positive and finite: that of class {classes.tolist()[wrong]!r} is "
+                f"{factors[wrong]}. Drop the rows of a class that is not to count."
+            )
     return factors[index] if weight is None else weight * factors[index]
 
 
