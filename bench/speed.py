@@ -122,7 +122,7 @@ def _descent_row(n, bar, repeats, loop_iterations=None):
         return baselines.naive_descent(*arguments, **(DESCENT | changes))
 
     ours = fit(copies())
-    few = {} if loop_iterations is None else {"max_iter": loop_iterations}
+    few = {} if loop_iterations is None else {"max_iter": loop_iterations, "tol": 0.0}
     theirs = loop(copies(), **few)
     _same_descent(fit(copies(), **few), theirs)
     n_iter = int(ours.n_iter_)
@@ -281,48 +281,42 @@ def newton(n=400_000, p=100, target=1e-8):
 def sgd():
     """An epoch of one sample an update in shuffled order: same rule, rate and penalty, each with its own shuffles."""
     X, y = data.iid(1_100_000, 20)
-    yield _sgd_row("1 000 000 × 20", X[:1_000_000], y[:1_000_000], X[1_000_000:], y[1_000_000:])
+    yield _sgd_row(f"{count(1_000_000)} × 20", X, y, n=1_000_000, rate=0.05)
     X, y = data.sparse_text(220_000, 50_000, density=1e-3)
-    yield _sgd_row("CSR, 200 000 × 50 000, 50 entries a row", X[:200_000], y[:200_000], X[200_000:], y[200_000:])
+    # Without an intercept, which SGDClassifier moves at a hundredth of the rate where X is sparse.
+    shape = f"CSR {count(200_000)} × {count(50_000)}, 50 entries a row"
+    yield _sgd_row(shape, X, y, n=200_000, rate=1.0, fit_intercept=False)
 
 
-def _sgd_row(shape, X, y, X_test, y_test, epochs=5, repeats=5):
-    rate, power, alpha = 0.05, 0.25, 1e-6
-    # What SGDClassifier does anyway is one column of float64 labels in -1, 1; what fastlogreg adds is the loss history.
+def _sgd_row(shape, X, y, n, rate, epochs=5, repeats=5, **parameters):
+    """fastlogreg's epoch includes the training loss for the history."""
+    parameters |= {"alpha": 1e-6, "power_t": 0.25, "max_iter": epochs}
     makers = {
         "ours": lambda seed: SGDLogisticRegression(
-            optimizer="sgd", schedule="inverse-scaling", learning_rate=rate, power=power, alpha=alpha,
-            max_iter=epochs, tol=0.0, random_state=seed,
+            optimizer="sgd", schedule="inverse-scaling", learning_rate=rate, tol=0.0, random_state=seed, **parameters
         ),
         "theirs": lambda seed: SGDClassifier(
-            loss="log_loss", learning_rate="invscaling", eta0=rate, power_t=power, alpha=alpha,
-            max_iter=epochs, tol=None, random_state=seed,
+            loss="log_loss", learning_rate="invscaling", eta0=rate, tol=None, random_state=seed, **parameters
         ),
-    }  # fmt: skip
-    losses = {name: [] for name in makers}
-    seeds = {name: iter(range(repeats + 1)) for name in makers}
+    }
+    models = {name: [] for name in makers}
 
     def fit(name):
-        def call(X):
-            model = makers[name](next(seeds[name])).fit(X, y)
-            losses[name].append(model)
+        return lambda X: models[name].append(makers[name](len(models[name])).fit(X, y[:n]))
 
-        return call
-
-    copies = {name: (X.copy, fit(name)) for name in makers}
-    in_turns(copies, 1)
-    times = in_turns(copies, repeats)
-    held_out = {
-        name: statistics.median(
-            rivals.objective(X_test, y_test, np.append(model.coef_, model.intercept_), np.inf) for model in models
-        )
-        for name, models in losses.items()
-    }
-    note = f"held-out loss {held_out['ours']:.5f} and {held_out['theirs']:.5f}"
+    train, test = X[:n], X[n:]
+    contestants = {name: (train.copy, fit(name)) for name in makers}
+    in_turns(contestants, 1)
+    times = in_turns(contestants, repeats)
     ours, theirs = (statistics.median(times[name]) / epochs for name in makers)
+    losses = [
+        statistics.median(rivals.objective(test, y[n:], np.append(m.coef_, m.intercept_), np.inf) for m in fitted)
+        for fitted in models.values()
+    ]
     what = f"SGD epoch, {shape}, batch 1, reshuffled, vs SGDClassifier"
-    # medians over seeds; the last digits are the luck of the shuffles
-    return ratio_row(what, 2, ours, theirs, note, held_out["ours"] <= held_out["theirs"] * (1 + 1e-3))
+    # medians over seeds: the fourth digit is the luck of the shuffles
+    no_worse = losses[0] <= losses[1] * (1 + 1e-3)
+    return ratio_row(what, 2, ours, theirs, "held-out loss {:.4f} and {:.4f}".format(*losses), no_worse)
 
 
 # ----------------------------------------------------------------------------------------------------- fresh processes
@@ -446,7 +440,7 @@ def markdown(rows):
     for row in rows:
         what = f"{row.what} ({row.note})" if row.note else row.what
         cells = what, row.bar, row.figure, row.ours, row.theirs, "met" if row.met else "**missed**"
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     facts = "; ".join(f"{name}: {value}" for name, value in machine.facts().items())
     lines += ["", "Medians of one run of `python -m bench.speed`, in turns, on fresh copies of the data.", facts + "."]
     return "\n".join(lines) + "\n"

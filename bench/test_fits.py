@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+from sklearn.linear_model import SGDClassifier
 
 from bench import baselines, data, rivals
-from fastlogreg import LogisticRegression
+from fastlogreg import LogisticRegression, SGDLogisticRegression
 from fastlogreg.solvers import SOLVERS
 
 
@@ -13,6 +14,61 @@ def _times(benchmark, group, name, call, prepare, rounds):
     """Time call(*prepare()), prepare outside the clock; one round that does not count first."""
     benchmark.group, benchmark.name = group, name
     return benchmark.pedantic(call, setup=lambda: (prepare(), {}), rounds=rounds, warmup_rounds=1)
+
+
+DESCENT = {"learning_rate": 0.1, "max_iter": 20, "tol": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("n", "library"),
+    [(1000, "loop"), *((n, library) for n in (1000, 100_000) for library in ("vectorised", "numba"))],
+)
+def test_descent(benchmark, n, library):
+    """Article 1's gradient descent with its four histories, twenty iterations of it."""
+    problem = data.article1(n)
+
+    def fit(X, y, X_test, y_test):
+        model = SGDLogisticRegression(optimizer="gd", alpha=0.0, quadratic_cost=True, **DESCENT)
+        model.fit(X, y, X_val=X_test, y_val=y_test)
+        return np.append(model.coef_, model.intercept_)
+
+    calls = {
+        "loop": lambda *problem: baselines.naive_descent(*problem, **DESCENT).coef,
+        "vectorised": lambda *problem: baselines.vectorised_descent(*problem, **DESCENT).coef,
+        "numba": fit,
+    }
+    rounds = 3 if library == "loop" else 15
+    group = f"gradient descent with histories, {n} x 2, 20 iterations"
+    coef = _times(benchmark, group, library, calls[library], lambda: tuple(a.copy() for a in problem), rounds)
+    assert np.allclose(coef, baselines.vectorised_descent(*problem, **DESCENT).coef, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("shape", "library"),
+    [
+        *(((2000, 20, "dense"), library) for library in ("loop", "vectorised", "numba", "scikit-learn")),
+        *(((200_000, 20, "dense"), library) for library in ("numba", "scikit-learn")),
+        *(((50_000, 20_000, "CSR"), library) for library in ("numba", "scikit-learn")),
+    ],
+)
+def test_sgd_epoch(benchmark, shape, library):
+    """One sample an update, reshuffled; the vectorised version has nothing to vectorise but one row."""
+    n, p, kind = shape
+    X, y = data.iid(n, p) if kind == "dense" else data.sparse_text(n, p, density=30 / p)
+    rate = {"learning_rate": 0.01, "alpha": 1e-6}
+    ours = SGDLogisticRegression(optimizer="sgd", max_iter=1, tol=0.0, random_state=0, schedule="constant", **rate)
+    theirs = SGDClassifier(
+        loss="log_loss", learning_rate="constant", eta0=0.01, alpha=1e-6, max_iter=1, tol=None, random_state=0
+    )
+    order = [np.random.default_rng(0).permutation(n)]
+    calls = {
+        "loop": lambda X, y: baselines.naive_epochs(X, y, order, **rate),
+        "vectorised": lambda X, y: baselines.stochastic_epochs(X, y, order, **rate),
+        "numba": ours.fit,
+        "scikit-learn": theirs.fit,
+    }
+    rounds = 3 if library in ("loop", "vectorised") else 7
+    _times(benchmark, f"SGD epoch, {n} x {p} {kind}", library, calls[library], lambda: (X.copy(), y.copy()), rounds)
 
 
 OPTIMUM = {
@@ -25,8 +81,8 @@ OPTIMUM = {
 PROBLEMS = {
     "1000 x 10": lambda: data.iid(1000, 10),
     "200000 x 20": lambda: data.iid(200_000, 20),
-    "20000 x 50, condition 1e3": lambda: data.correlated(20_000, 50, 1e3),
-    "20000 x 20, 5 classes": lambda: data.multinomial(20_000, 20, 5),
+    "20000 x 50, condition 1e2": lambda: data.correlated(20_000, 50, 1e2),
+    "10000 x 20, 5 classes": lambda: data.multinomial(10_000, 20, 5),
 }
 
 

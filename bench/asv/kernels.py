@@ -13,8 +13,7 @@ ENTRIES = 8_000_000
 class _Evaluation:
     """An objective and a point; `warm` is the evaluation that the class times."""
 
-    repeat = (5, 30, 1.0)
-    rounds = 1
+    repeat = (5, 30, 0.5)
 
     def prepare(self, X, y, n_classes=2):
         self.objective = LogisticObjective(
@@ -93,8 +92,7 @@ class Sparse(_Evaluation):
 class Link:
     """Loss and slope of a million linear predictors on one thread."""
 
-    repeat = (5, 50, 1.0)
-    rounds = 1
+    repeat = (5, 30, 0.5)
 
     def setup(self):
         from fastlogreg.kernels.predict import loss_slope
