@@ -150,12 +150,12 @@ def _prefetch_lines(address, n_bytes):
 @inlined
 def prefetch_entry(values, i):
     """Ask for one entry of an array."""
-    prefetch(values.ctypes.data + i * values.itemsize, 1)
+    prefetch(values.ctypes.data + np.int64(i) * values.itemsize, 1)
 
 
 def _prefetch_row_c(X, near, far):
     row_bytes = X.shape[1] * X.itemsize
-    _prefetch_lines(X.ctypes.data + near * row_bytes, row_bytes)
+    _prefetch_lines(X.ctypes.data + np.int64(near) * row_bytes, row_bytes)
 
 
 def _prefetch_row_f(X, near, far):
@@ -164,8 +164,8 @@ def _prefetch_row_f(X, near, far):
 
 def _prefetch_row_csr(X, near, far):
     # Where a row begins must itself be fetched first.
-    prefetch(X.indptr.ctypes.data + far * X.indptr.itemsize, 1)
-    first, last = X.indptr[near], X.indptr[near + 1]
+    prefetch(X.indptr.ctypes.data + np.int64(far) * X.indptr.itemsize, 1)
+    first, last = np.int64(X.indptr[near]), np.int64(X.indptr[near + 1])
     _prefetch_lines(X.data.ctypes.data + first * X.data.itemsize, (last - first) * X.data.itemsize)
     _prefetch_lines(X.indices.ctypes.data + first * X.indices.itemsize, (last - first) * X.indices.itemsize)
 

@@ -181,7 +181,7 @@ def single(X, y, weight, order, rule, out_model, start, stop):
         product = 0.0
         for j in range(n_columns):
             along += coef[j] * following[j]
-            product += x[j] * following[j]
+            product += np.float64(x[j]) * following[j]
         t += 1.0
         rate = rate_at(t, rule)
         change = rate * (prompt_sigmoid(eta) - y[i])
@@ -204,8 +204,8 @@ def single(X, y, weight, order, rule, out_model, start, stop):
 
 # --- a few sparse rows an update: only features that occur are touched ------------------------------------------
 
-# Outside these bounds the scale is multiplied into the weights, before it costs digits.
-SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e9
+# Outside these bounds the scale is multiplied into the weights: it costs the mean of the iterates as many digits.
+SMALLEST_SCALE, LARGEST_SCALE = 1e-3, 1e3
 
 
 @inlined
