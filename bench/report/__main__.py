@@ -18,12 +18,12 @@ from bench.report.page import Section, to_html, to_markdown
 
 # module, and the seconds it takes on two cores: the share of the progress bar
 SECTIONS = {
-    "descent": 40,
-    "race": 75,
-    "optimisers": 15,
-    "limits": 20,
-    "articles": 10,
-    "starts": 30,
+    "descent": 30,
+    "race": 95,
+    "optimisers": 10,
+    "limits": 25,
+    "articles": 3,
+    "starts": 35,
 }
 
 

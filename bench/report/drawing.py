@@ -42,7 +42,7 @@ def canvas(rows=1, columns=1, width=7.6, height=4.0, **kwargs):
 
 def picture(figure, name, title, caption=""):
     """Finish a figure: title (it says the finding) and PNG."""
-    wide = int(figure.get_figwidth() * 9.8)
+    wide = int(figure.get_figwidth() * 10.5)
     figure.suptitle(textwrap.fill(title, wide), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -60,8 +60,10 @@ def legend_below(figure, handles=None, labels=None, columns=3):
 
 
 def seconds_axis(axis):
-    """Label a logarithmic axis of seconds 1 ms, 10 ms, …"""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value, digits=1)))
+    """Label a logarithmic axis of seconds 1 ms, 10 ms, …, 1 s, …, 1 000 s."""
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{count(value)} s" if value >= 0.9995 else seconds(value, digits=1))
+    )
 
 
 def counts_axis(axis):
@@ -77,7 +79,7 @@ def seconds(value, digits=3):
     if not math.isfinite(value):
         return "–"
     if value >= 120:
-        return f"{value / 60:.{digits}g} min" if value < 6000 else f"{value / 3600:.{digits}g} h"
+        return f"{value / 60:.{max(2, digits)}g} min" if value < 5970 else f"{value / 3600:.{max(2, digits)}g} h"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= size * 0.9995:
             return f"{_digits(value / size, digits)} {unit}"

@@ -42,7 +42,7 @@ def first_fit(module, n, p, cache):
 def section(run):
     page = Section("starts", "Cold and warm start; versions, cores, threads")
     sizes = ((1000, 10),) if run.quick else ((1000, 10), (200_000, 20))
-    repeats = 1 if run.quick else 5
+    repeats = 1 if run.quick else 3
     bars = []
     for k, (n, p) in enumerate(sizes):
         shape = f"{n:,} × {p}".replace(",", "\N{NO-BREAK SPACE}")
