@@ -158,6 +158,7 @@ def finished(times):
 @pytest.mark.parametrize("times", [(0.02, 0.06), (0.06, 0.02), (0.02, math.nan), (math.nan, math.nan)])
 def test_race_section_names_winners_latecomers_and_absentees(monkeypatch, times):
     monkeypatch.setattr(race.rivals, "race", lambda *args, **kwargs: finished(times))
+    monkeypatch.setattr(race, "_compile", lambda *args: None)
     X = np.zeros((2, 1))
     monkeypatch.setattr(race, "problems", lambda quick: [race.Problem("p", "Made up", lambda: (X, X), 1.0, 1, 1.0)])
     page = race.section(report.Run(quick=True))
@@ -175,3 +176,10 @@ def test_race_section_names_winners_latecomers_and_absentees(monkeypatch, times)
         assert "no solver reaches the target" in title
     else:
         assert "only fastlogreg" in title
+
+
+def test_a_late_race_shrinks_budgets_but_not_below_a_third():
+    problem = race.Problem("p", "Made up", None, 3.0, 3, 0.5)
+    assert race._hurried(problem, 1.2) == problem
+    assert (race._hurried(problem, 0.8).budget, race._hurried(problem, 0.8).repeats) == (2.4, 2)
+    assert (race._hurried(problem, -1.0).budget, race._hurried(problem, -1.0).repeats) == (1.0, 1)

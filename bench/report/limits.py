@@ -128,7 +128,7 @@ def _hessian(run, page, megabytes, rounds, widths):
     ax.axhline(best, color="black", linewidth=1, linestyle=":", label="BLAS dsyrk at its best shape")
     ax.set_xticks(widths, [str(p) for p in widths])
     ax.minorticks_off()
-    ax.set(xlabel="columns of X", ylabel="GFLOP/s", ylim=(0, None))
+    ax.set(xlabel="columns of X", ylabel="GFLOP/s", ylim=(0, 1.1 * max(*ours_line, *blas_line, best)))
     legend_below(figure, columns=2)
     ahead = [p for p, a, b in zip(widths, ours_line, blas_line, strict=True) if a >= b]
     where = f"faster than a bare syrk at {len(ahead)} of {len(widths)} widths" if ahead else "always below a bare syrk"

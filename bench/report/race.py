@@ -129,7 +129,7 @@ def _picture(problem, race):
         x = [rung.seconds for rung in entry.rungs]
         y = [max(rung.suboptimality, FLOOR) for rung in entry.rungs]
         ours = entry.rival.library == "fastlogreg"
-        late = "" if entry.status == "reached" else f" ({entry.status})"
+        late = "" if entry.status == "reached" else " †"
         ax.loglog(
             x, y, color=entry.rival.colour, marker=entry.rival.marker, markersize=6 if ours else 5.5,
             linewidth=2.0 if ours else 1.3, linestyle="--" if entry.rival.name.endswith("auto") else "-",
@@ -137,8 +137,8 @@ def _picture(problem, race):
         )  # fmt: skip
     ax.axhline(TARGET, color="black", linewidth=1, linestyle=":", label=f"target, {TARGET:.0e}")
     ax.axvline(race.budget_seconds, color="#AAAAAA", linewidth=1, linestyle=":", label="budget of a solver")
-    ax.set_ylim(FLOOR / 3, 100)
-    ax.set_yticks([10.0**k for k in range(-15, 2, 3)])
+    ax.set_ylim(FLOOR / 3, max(10.0, 3 * ax.get_ylim()[1]))
+    ax.set_yticks([10.0**k for k in range(-15, 4, 3)])
     ax.set(xlabel="time of one fit", ylabel="relative distance to the optimum")
     seconds_axis(ax.xaxis)
     legend_below(figure)
@@ -157,7 +157,10 @@ def _picture(problem, race):
         title = f"{other.rival.name} first; no solver of fastlogreg reaches the target within {race.budget_seconds:g} s"
     else:
         title = f"no solver reaches the target within {race.budget_seconds:g} s"
-    caption = f"Further left and lower is better. Points at {FLOOR:.0e} are equal to the optimum to rounding."
+    caption = (
+        f"Further left and lower is better. Points at {FLOOR:.0e} are equal to the optimum to rounding. "
+        f"† did not reach the target within its budget of {race.budget_seconds:g} s."
+    )
     return picture(figure, f"race-{problem.key}", f"{problem.name}: {title}", caption)
 
 
