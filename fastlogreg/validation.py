@@ -50,8 +50,8 @@ def _first_text(X):
     return f"row {row}, column {column}{name} of X"
 
 
-def check_finite(estimator, X, squares):
-    """Raise a ValueError that names the first NaN or infinite entry of X.
+def check_finite(estimator, X, squares, *, fitting=True):
+    """Raise a ValueError that names the first NaN or infinite entry of X, or a column too large for a fit.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ def check_finite(estimator, X, squares):
     X : ndarray or CSR matrix or array
     squares : ndarray of shape (n_features,)
         Σ x² of every column, from a pass over X: only where one is not finite are entries looked at.
+    fitting : bool
+        Whether squares of the columns are needed; predictions do without.
     """
     names = getattr(estimator, "feature_names_in_", None)
     suspects = np.flatnonzero(~np.isfinite(squares))
@@ -75,7 +77,7 @@ def check_finite(estimator, X, squares):
                 f"the first is in row {bad[0]}, column {column}{name}. Impute or drop such rows, for example with "
                 "sklearn.impute.SimpleImputer in a pipeline."
             )
-    if suspects.size:
+    if fitting and suspects.size:
         raise ValueError(
             f"Column {column}{name} of X holds values as large as {np.abs(values).max():.2g}, whose squares overflow. "
             "Divide it by a power of ten."

@@ -100,6 +100,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         offset = NO_OFFSET if offset is None else offset.reshape(X.shape[0], -1)
         out = np.empty((X.shape[0], n_columns))
         design.run(kernel, (offset, out), (coef,), work=len(coef))
-        if not np.isfinite(out).all():
-            check_finite(self, X, design.column_moments()[1])
+        # An infinite entry of X shows as such, or as a probability of zero.
+        if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
+            check_finite(self, X, design.column_moments()[1], fitting=False)
         return out if X.dtype == np.float64 else out.astype(X.dtype)

@@ -46,6 +46,6 @@ def choose(n_samples, n_features, n_classes, density=1.0):
     """
     n_coef = n_features * (1 if n_classes == 2 else n_classes)
     limit = NEWTON_LIMITS[n_classes == 2, density < SPARSE]
-    # With fewer rows than coefficients the Hessian is larger than X; up to 100 it is factored in 20 µs all the same, and
-    # the answer of newton is far better than tol.
+    # With fewer rows than coefficients the Hessian is larger than X; up to 100 it is factored in 20 µs all the same,
+    # and the answer of newton is far better than tol.
     return "newton" if n_coef <= min(limit, max(100, n_samples)) else "newton-cg"
