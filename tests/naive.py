@@ -41,8 +41,9 @@ def probability(eta):
 
 def log_probability(eta):
     """Logarithms of the probabilities, (n, K)."""
-    if eta.ndim == 2:
-        return special.log_softmax(eta, axis=1)
+    if eta.ndim == 2:  # log(1 + Σ exp(eta_l - eta_k)) over the others; scipy's log_softmax loses the 1 + small
+        others = [special.logsumexp(np.delete(eta, k, axis=1), axis=1) - eta[:, k] for k in range(eta.shape[1])]
+        return -np.logaddexp(0, np.column_stack(others))
     return -np.column_stack([np.logaddexp(0, eta), np.logaddexp(0, -eta)])
 
 
