@@ -217,7 +217,7 @@ def _table(page, runs):
     def cell(r, name):
         if name not in r.seconds:
             return "not run"
-        return seconds(r.seconds[name]) + (" *" if name in r.extrapolated else "")
+        return seconds(r.seconds[name]) + ("\N{NO-BREAK SPACE}*" if name in r.extrapolated else "")
 
     rows = []
     for r in runs:
@@ -236,7 +236,7 @@ def _table(page, runs):
         for name, iterations in r.extrapolated.items()
     ]
     if notes:
-        page.note("\\* extrapolated: " + "; ".join(notes) + ".")
+        page.note("* extrapolated: " + "; ".join(notes) + ".")
 
 
 def _prediction(run, page, model, sizes):

@@ -89,8 +89,13 @@ def seconds(value, digits=3):
 def count(value):
     """A whole number with thin groups of thousands; millions in words."""
     if value >= 1e6:
-        return f"{value / 1e6:g} million"
+        return f"{value / 1e6:g}\N{NO-BREAK SPACE}million"
     return f"{value:,.0f}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def difference(value):
+    """How far two numbers are apart, one digit; 0 for no distance."""
+    return f"{abs(value):.0e}" if value else "0"
 
 
 def times(ratio):

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from bench import data
-from bench.report.drawing import canvas, count, legend_below, picture, seconds, seconds_axis, timed
+from bench.report.drawing import canvas, count, difference, legend_below, picture, seconds, seconds_axis, timed
 from bench.report.page import Section
 from fastlogreg import DivergenceWarning, SGDLogisticRegression
 from fastlogreg.design import as_design
@@ -136,7 +136,7 @@ def _side_by_side(page, right, newton, optimum):
                 f"{near_passes:.0f}" if np.isfinite(near_passes) else "not reached",
                 seconds(near_seconds),
                 seconds(took[-1] / max(1, passes[-1])),
-                f"{max(loss[-1] - optimum, 0):.0e}",
+                difference(max(loss[-1] - optimum, 0)),
             ]
         )
     page.table(

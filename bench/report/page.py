@@ -93,6 +93,7 @@ table { border-collapse: collapse; font-size: .88rem; line-height: 1.4; min-widt
 caption { text-align: left; padding: .3rem 0; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
   font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; } td.text { white-space: normal; min-width: 7rem; }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; font-weight: 600; }
 th.text, td.text { text-align: left; }
 tr.strong td { font-weight: 600; background: #fff6ef; }
