@@ -167,10 +167,10 @@ def _article2(page, tally):
         tally.row("gradient in b", 0.099818, gradient[1], 6),
         tally.row("w after one step of rate 0.1", 2.172031, after[0], 6),
         tally.row("b after one step", -6.602982, after[1], 6),
-        _row("w of scikit-learn's fit at its default tolerance", rough.coef_[0, 0], w, 6),
+        _row("w of scikit-learn's fit, stopped by its default tolerance", rough.coef_[0, 0], w, 6),
         _row("b of the same", rough.intercept_[0], b, 6),
-        _row("w at its tightest (the article wrongly says 2.197)", exact.coef_[0, 0], w, 6),
-        _row("b at its tightest (the article wrongly says −6.593)", exact.intercept_[0], b, 6),
+        _row("w at the tightest tolerance (the article wrongly says 2.197)", exact.coef_[0, 0], w, 6),
+        _row("b at the tightest (the article wrongly says −6.593)", exact.intercept_[0], b, 6),
         _row("its boundary (the article wrongly says 3)", -exact.intercept_[0] / exact.coef_[0, 0], -b / w, 6),
     ]
     figure, (left, right) = canvas(1, 2, height=4.0)
@@ -179,7 +179,7 @@ def _article2(page, tally):
     title = f"Article 2: the fitted curve crosses one half at x = {-b / w:.2f}, and so does its mirror image p(y = 0)"
     caption = "100 points of the curve over 0 to 6, C = 1. Without a penalty these five points have no finite optimum."
     page.add(picture(figure, "article2-sigmoid", title, caption))
-    header = ["article 2, training step by step", "right value", "fastlogreg", "difference"]
+    header = ["article 2, training step by step", "article, scikit-learn", "fastlogreg", "difference"]
     page.table(header, rows, caption="x = 1 … 5, y = 0 0 0 1 1, at w = 2.197, b = −6.593; then the fit with C = 1.")
 
 
