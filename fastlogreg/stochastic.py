@@ -152,9 +152,8 @@ class Rows:
     def costs(self, coef):
         """Return mean loss and mean quadratic cost at coef; one pass."""
         coef = padded(coef)
-        kernel, shared = descent.cost, (coef,)
-        if self.n_classes > 2:
-            kernel, shared = descent.softmax_cost, (coef, self.n_classes)
+        kernel = descent.cost if self.n_classes == 2 else descent.softmax_cost
+        shared = (coef,) if self.n_classes == 2 else (coef, self.n_classes)
         work = self.row_work / self.design.entries_per_row
         return self.design.run(kernel, (self.y, self.weight), shared, size=3, work=work)[:2] / self.total
 
@@ -206,6 +205,7 @@ def _largest_curvature(rows, squares):
     zeros, y = np.zeros(scales.size), np.zeros(rows.n_rows)
     largest = 0.0
     for _ in range(20):
+        vector /= np.abs(vector).max()  # first, as squares of entries of 1e200 overflow
         vector /= np.linalg.norm(vector)
         shared = (zeros, vector)
         product = rows.design.run(binary.hessian_product, (y, rows.weight, EMPTY), shared, size=vector.size, work=2)
@@ -263,9 +263,8 @@ def descend(rows, validation, settings, start, report):
     totals = np.array([rows.total, held_out.total])
     work = rows.n_rows * rows.row_work + (0.0 if validation is None else validation.n_rows * validation.row_work)
     updates = int(max(1, CALL_WORK // work))
-    kernel, classes = descent.descend, ()
-    if rows.n_classes > 2:
-        kernel, classes = descent.softmax_descend, (rows.n_classes,)
+    kernel = descent.descend if rows.n_classes == 2 else descent.softmax_descend
+    classes = () if rows.n_classes == 2 else (rows.n_classes,)
     lines, done = [], 0
     while done < settings.max_iter and run.state[descent.STATUS] <= descent.RUNNING:
         history = np.empty((min(updates, settings.max_iter - done), 4))
@@ -349,13 +348,14 @@ class Trainer:
     def weights(self):
         """Return the mean of the averaged iterates, or the last one where none is averaged yet."""
         coef, total, _, state = self.model
-        if state[AVERAGED]:
-            mean = total / state[AVERAGED]
-            mean[:, :-1] += (state[SCALES] / state[AVERAGED]) * coef[:, :-1]
-            return mean
-        weights = coef.copy()
-        weights[:, :-1] *= state[SCALE]
-        return weights
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is stopped and explained
+            if state[AVERAGED]:
+                mean = total / state[AVERAGED]
+                mean[:, :-1] += (state[SCALES] / state[AVERAGED]) * coef[:, :-1]
+                return mean
+            weights = coef.copy()
+            weights[:, :-1] *= state[SCALE]
+            return weights
 
     def resume_from(self, weights):
         """Go on from these weights; averages begin anew."""
@@ -440,11 +440,13 @@ def epochs(rows, validation, settings, trainer, report):
     watched = descent.LOSS if validation is None else descent.VALIDATION_LOSS
     lowest = costs[watched]
     stale = high = 0
+    patience = NEVER if settings.patience is None else settings.patience
     status = Stop.MAX_ITER
     while len(lines) < settings.max_iter:
         trainer.epoch(rows, settings, order)
         before, weights = weights, trainer.weights()
-        length = float(np.linalg.norm(weights - before))
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is noticed below
+            length = float(np.linalg.norm(weights - before))
         costs = _all_costs(rows, validation, weights)
         lines.append(costs)
         report(len(lines), costs)
@@ -457,9 +459,9 @@ def epochs(rows, validation, settings, trainer, report):
         elif length < settings.tol:
             status = Stop.SETTLED
             weights = before
-        elif high >= descent.HIGH_UPDATES or high == settings.max_iter:
+        elif high >= min(descent.HIGH_UPDATES, patience, settings.max_iter):
             status = Stop.DIVERGED
-        elif settings.patience is not None and stale >= settings.patience:
+        elif stale >= patience:
             status = Stop.STALLED
         if status is not Stop.MAX_ITER:
             break
@@ -499,7 +501,8 @@ def divergence(outcome, rows, settings, squares, names):
     j = int(np.argmax(scales))
     feature = repr(str(names[j])) if names is not None else str(j)
     rate = automatic_rate(settings.optimizer, rows, squares, settings.alpha, settings.batch_size)
-    rate = min(rate, 0.5 * settings.first_rate)
+    # Steps of single rows or batches are certain not to grow only up to half of it (Gower et al., Theorem 3.1).
+    rate = min(rate if settings.optimizer == "gd" else 0.5 * rate, 0.5 * settings.first_rate)
     fix = f"use learning_rate <= {rate:.2g}"
     if scales[j] > LARGE_SCALE:
         fix = f"scale feature {feature} (sklearn.preprocessing.StandardScaler) or {fix}"

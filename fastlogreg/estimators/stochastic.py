@@ -259,7 +259,7 @@ class SGDLogisticRegression(LinearClassifier):
         classes, target = encode(y)
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         if weight is not None:
-            weight = weight * (X.shape[0] / weight.sum())
+            weight = weight * (np.count_nonzero(weight) / weight.sum())
         rows = Rows(design, target, weight, len(classes))
         validation = self._held_out(X, classes, X_val, y_val)
         settings = self._settings(rows, squares)

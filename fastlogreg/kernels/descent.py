@@ -254,7 +254,7 @@ def judge(rule, p, length, totals, bounds, partial, run, history, at):
         state[STATUS] = NOT_FINITE
     elif length < rule.tol:
         state[STATUS] = SETTLED
-    elif state[HIGH] >= HIGH_UPDATES:
+    elif state[HIGH] >= min(HIGH_UPDATES, rule.patience):
         state[STATUS] = DIVERGED
     elif state[STALE] >= rule.patience:
         state[STATUS] = STALLED
