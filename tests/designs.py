@@ -40,13 +40,13 @@ def csr(X, dtype=np.float64, index=np.int32):
 
 
 def messy_csr(X):
-    """CSR with the entries of a row in falling order, entries split in two, and zeros stored."""
-    rows, columns = (index.ravel() for index in np.indices(X.shape))
-    values = X.ravel()
+    """CSR with the entries of a row in falling order, entries split in two, and the first zero of a row stored."""
+    stored = (X != 0.0) | (np.cumsum(X == 0.0, axis=1) == 1)
+    rows, columns = np.nonzero(stored)
     order = np.lexsort((-columns, rows))
-    halves = np.repeat(values[order] / 2, 2)
-    indptr = np.arange(X.shape[0] + 1) * 2 * X.shape[1]
-    return scipy.sparse.csr_array((halves, np.repeat(columns[order], 2).astype(np.int32), indptr), shape=X.shape)
+    halves, index = X[rows, columns][order] / 2, columns[order].astype(np.int32)
+    indptr = 2 * np.append(0, np.cumsum(stored.sum(axis=1))).astype(np.int32)
+    return scipy.sparse.csr_array((np.repeat(halves, 2), np.repeat(index, 2), indptr), shape=X.shape)
 
 
 KERNEL = {
@@ -55,8 +55,7 @@ KERNEL = {
     "C float32": lambda X: np.ascontiguousarray(X, dtype=np.float32),
     "F float32": lambda X: np.asfortranarray(X, dtype=np.float32),
     "CSR float64 int32": csr,
-    "CSR float64 int64": lambda X: csr(X, index=np.int64),
-    "CSR float32 int32": lambda X: csr(X, dtype=np.float32),
+    "CSR float32 int64": lambda X: csr(X, dtype=np.float32, index=np.int64),
     "CSR unsorted, duplicates, zeros": messy_csr,
     "read-only": read_only,
     "memory map C": memory_map,
@@ -83,6 +82,7 @@ USER = {
     "CSC matrix": scipy.sparse.csc_matrix,
     "COO": scipy.sparse.coo_array,
     "LIL": scipy.sparse.lil_array,
+    "CSR int64 indices": lambda X: csr(X, index=np.int64),
     "CSR int64 values": lambda X: scipy.sparse.csr_array(X.astype(np.int64)),
 }
 

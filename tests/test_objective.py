@@ -212,7 +212,7 @@ def test_other_strides_are_copied_once(X):
     assert held.flags.c_contiguous and not np.shares_memory(held, X)
 
 
-@pytest.mark.parametrize("storage", ["C float64", "F float32", "CSR float64 int32", "CSR float64 int64"])
+@pytest.mark.parametrize("storage", ["C float64", "F float32", "CSR float64 int32", "CSR float32 int64"])
 def test_sample_is_rows_of_x_spread_evenly(storage):
     X = KERNEL[storage](random_problem(1000, 3).X)
     sample, index = as_design(X).sample(90)
