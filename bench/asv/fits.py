@@ -12,7 +12,8 @@ NAMES = ("auto", *SOLVERS)
 class Fit:
     params = (NAMES, tuple(problems.FITS))
     param_names = ("solver", "problem")
-    repeat = (3, 10, 0.6)
+    repeat = (3, 12, 0.8)
+    rounds = 1
     compiled = False
 
     def setup(self, solver, problem):
@@ -30,9 +31,10 @@ class Fit:
 class Epochs:
     """Three epochs of the learning-rate family, with the history of the training loss."""
 
-    params = (("gd", "mini-batch", "sgd", "adagrad"), ("200000 x 20", "20000 x 20, 5 classes", "20000 x 5000, sparse"))
+    params = (("gd", "mini-batch", "sgd", "adagrad"), ("200000 x 20", "20000 x 5000, sparse"))
     param_names = ("optimizer", "problem")
-    repeat = (3, 10, 0.6)
+    repeat = (3, 12, 0.8)
+    rounds = 1
     compiled = False
 
     def setup(self, optimizer, problem):
