@@ -138,8 +138,9 @@ def _started():
     return True
 
 
-# Process in which numba's threads were started; None before that, UNKNOWN where they may be a parent's. Other code may
-# have started them: before this module was imported, when a child that finds them running counts as forked, or since.
+# Process in which numba's threads were started; None before that, UNKNOWN where they may be a parent's or there are
+# none. Other code may have started them: before this module was imported, when a child that finds them running counts
+# as forked, or since.
 UNKNOWN = -1
 _imported_pid = os.getpid()
 _threads_pid = (UNKNOWN if multiprocessing.parent_process() else _imported_pid) if _started() else None
@@ -162,16 +163,23 @@ SPIN = {"GOMP_SPINCOUNT": "1000"}
 
 
 def _start_threads():
-    """Start numba's threading layer; OpenMP reads the environment once, which is restored."""
-    if "OMP_WAIT_POLICY" in os.environ or SPIN.keys() & os.environ.keys():
-        numba.get_num_threads()
-        return
-    os.environ.update(SPIN)
+    """Start numba's threading layer; OpenMP reads the environment once, which is restored.
+
+    Returns
+    -------
+    bool
+        False where the layer that the environment asks for cannot be loaded.
+    """
+    added = {} if "OMP_WAIT_POLICY" in os.environ else {k: v for k, v in SPIN.items() if k not in os.environ}
+    os.environ.update(added)
     try:
         numba.get_num_threads()
+    except ValueError:
+        return False
     finally:
-        for name in SPIN:
+        for name in added:
             os.environ.pop(name, None)
+    return True
 
 
 @contextlib.contextmanager
@@ -187,13 +195,12 @@ def _parallel_region(threads):
             _threads_pid = UNKNOWN
         else:
             with _LOCK:
-                _start_threads()
-                _threads_pid = os.getpid()
-    before = numba.get_num_threads()
-    layer = numba.threading_layer()
-    if layer != "tbb" and os.getpid() != _threads_pid:
+                _threads_pid = os.getpid() if _start_threads() else UNKNOWN
+    if os.getpid() != _threads_pid and not (_started() and numba.threading_layer() == "tbb"):
         yield False
         return
+    before = numba.get_num_threads()
+    layer = numba.threading_layer()
     exclusive = layer == "workqueue"
     if exclusive and (threading.current_thread() is not threading.main_thread() or not _busy.acquire(blocking=False)):
         yield False

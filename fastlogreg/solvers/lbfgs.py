@@ -11,6 +11,7 @@ MEMORY = 10
 ARMIJO = 1e-4
 WOLFE = 0.9
 MAX_TRIALS = 40
+TINY = np.finfo(float).tiny
 
 
 def lbfgs(objective, start, *, tol, max_iter, callback=None):
@@ -55,7 +56,7 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
         change = coordinates.inner(new_coef - coef)
         slope_change = coordinates.gradient(new_gradient - gradient)
         curvature = float(np.sum(change * slope_change))
-        if curvature > 0.0:
+        if min(curvature, float(np.sum(slope_change**2))) > TINY:  # else flat to working precision
             pairs.append((change, slope_change, curvature))
         coef, value, gradient = new_coef, new_value, new_gradient
     return progress.result(coef, status)
