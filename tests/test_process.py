@@ -177,6 +177,12 @@ assert np.array_equal(*scores)
     run(tmp_path, code, **layer)
 
 
+def test_layer_that_cannot_be_loaded(tmp_path):
+    # "tbb" without making pip's library known to the loader: numba raises, the fit is serial.
+    common = COMMON.replace('== "tbb":', '== "none":')
+    run(tmp_path, "check(fit())", common=common, NUMBA_THREADING_LAYER="tbb")
+
+
 def test_any_number_of_threads_gives_the_same_bits(tmp_path):
     code = """
 from fastlogreg.design import as_design
