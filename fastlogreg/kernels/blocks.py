@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from fastlogreg.kernels.jit import kernel
+from fastlogreg.kernels.jit import kernel, pointwise
 
 
 class CSR(NamedTuple):
@@ -162,13 +162,20 @@ def _eta_f(X, first, last, coef, eta):
             eta[i] += c * x[i]
 
 
+@pointwise
+def plus_product(s, x, c):
+    """Return s + x c, without leave to reorder: LLVM would gather coefficients, which takes 1.6 times longer."""
+    return s + x * c
+
+
 @kernel
 def _eta_csr(X, first, last, coef, eta):
     intercept = coef[X.n_features]
     for i in range(first, last):
         s = intercept
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            s += X.data[k] * coef[X.indices[k]]
+        # Unsigned positions: a signed one carries the wraparound of negative indices.
+        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
+            s = plus_product(s, X.data[k], coef[np.uint64(X.indices[k])])
         eta[i - first] = s
 
 
@@ -246,8 +253,9 @@ def _gradient_f(X, first, last, slope, gradient, ahead):
 def _gradient_csr(X, first, last, slope, gradient, ahead):
     for i in range(first, last):
         s = slope[i - first]
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            gradient[X.indices[k]] += s * X.data[k]
+        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
+            j = np.uint64(X.indices[k])
+            gradient[j] = plus_product(gradient[j], s, X.data[k])
 
 
 _GRADIENT = _gradient_c, _gradient_f, _gradient_csr
