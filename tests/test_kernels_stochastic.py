@@ -230,6 +230,19 @@ def test_descent(storage, rule, n_classes, weighted):
     assert run.state[descent.STATUS] == descent.RUNNING
 
 
+@pytest.mark.parametrize("margin", [1.0, 1e3])
+@pytest.mark.parametrize("storage", ["C float64", "F float64", "F float32"])
+def test_descent_in_the_plane(storage, margin):
+    """Two columns in F order have a pass of their own, unless nearly every row is far on its side."""
+    problem = random_problem(41, 2)
+    X = KERNEL[storage](problem.X * np.where(problem.y == (problem.X[:, 0] > 0), margin, 1.0)[:, None])
+    start = np.array([[0.1, 0.0, 0.0]])
+    iterates, lines = twin.descend(X, problem.y, start, 4, STEADY, validation=(X, problem.y))
+    run, history = descended(as_design(X).X, problem, start, 4, STEADY, (X, problem.y), chunks=2)
+    np.testing.assert_allclose(run.coef, iterates[-1], rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(history, lines, rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_descent_does_not_depend_on_threads(n_classes):
     problem, start, _ = setting(n=300, n_classes=n_classes)
