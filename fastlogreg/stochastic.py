@@ -27,6 +27,9 @@ SCHEDULES = "constant", "inverse-scaling", "optimal"
 # what else a row costs count as so many.
 CALL_WORK = 2**26
 ROW_WORK = 8
+# Gradient descent enters a parallel region in every update. Below so much work (0.1 ms) a second core saves little, and
+# on a machine that others use too the wait for it costs more: 94 against 65 ms for 659 updates of 100 000 x 2.
+SHORT_WORK = 2**20
 # Rows in places, shuffled with 32-bit draws.
 MOST_ROWS = 2**31 - 1
 # Gradient descent reads X in every epoch: up to so many bytes of C order are copied to F order, where a pass over
@@ -257,7 +260,7 @@ def descend(rows, validation, settings, start, report):
     )
     held_out = validation or rows  # without validation data no chunk of them is visited
     bounds = [[1, *ends] for ends in pairwise(rows.bounds(coef.size))]
-    threads = rows.design.threads if len(bounds) > 1 else 1
+    threads = rows.design.threads if rows.n_rows * rows.row_work > SHORT_WORK else 1
     if validation is not None:
         bounds += [[0, *ends] for ends in pairwise(validation.bounds(coef.size))]
     totals = np.array([rows.total, held_out.total])

@@ -171,10 +171,10 @@ def test_random_start():
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("optimizer, batch_size", [("gd", None), ("mini-batch", 2000), ("sgd", None), ("adagrad", 7)])
 def test_seed_decides_every_bit_and_threads_none(optimizer, batch_size, n_classes, sparse):
-    problem = random_problem(40_000, 6, n_classes)
+    problem = random_problem(80_000, 6, n_classes)
     X = scipy.sparse.csr_array(problem.X) if sparse else problem.X
     rows = layer.Rows(as_design(X), problem.y, None, n_classes)
-    assert len(rows.bounds(rows.n_outputs * 7)) > 2  # enough work for several chunks
+    assert rows.n_rows * rows.row_work > layer.SHORT_WORK  # enough for several threads
     models = [
         SGDLogisticRegression(optimizer, batch_size=batch_size, max_iter=2, random_state=3, n_jobs=n_jobs, **PLAIN)
         for n_jobs in (1, 2, None)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from fastlogreg.kernels.blocks import LINE, _implementation, prefetch
+from fastlogreg.kernels.blocks import LINE, _implementation, plus_product, prefetch
 from fastlogreg.kernels.jit import FAST, pointwise
 
 
@@ -36,12 +36,6 @@ def _rows_eta_dense(X, order, first, last, coef, k, scale, eta):
         eta[k, at - first] = scale * s + coef[k, n_columns]
 
 
-@pointwise
-def _plus_product(s, x, c):
-    # Without leave to reorder, or LLVM gathers coefficients into vectors, which takes longer.
-    return s + x * c
-
-
 def _rows_eta_csr(X, order, first, last, coef, k, scale, eta):
     data, indices, indptr = X.data, X.indices, X.indptr
     for row in range(first, last):
@@ -50,13 +44,13 @@ def _rows_eta_csr(X, order, first, last, coef, k, scale, eta):
         # Four sums, so that an addition need not wait for the one before it.
         s0 = s1 = s2 = s3 = 0.0
         while at + FOUR <= stop:
-            s0 = _plus_product(s0, data[at], coef[k, np.uint64(indices[at])])
-            s1 = _plus_product(s1, data[at + ONE], coef[k, np.uint64(indices[at + ONE])])
-            s2 = _plus_product(s2, data[at + TWO], coef[k, np.uint64(indices[at + TWO])])
-            s3 = _plus_product(s3, data[at + THREE], coef[k, np.uint64(indices[at + THREE])])
+            s0 = plus_product(s0, data[at], coef[k, np.uint64(indices[at])])
+            s1 = plus_product(s1, data[at + ONE], coef[k, np.uint64(indices[at + ONE])])
+            s2 = plus_product(s2, data[at + TWO], coef[k, np.uint64(indices[at + TWO])])
+            s3 = plus_product(s3, data[at + THREE], coef[k, np.uint64(indices[at + THREE])])
             at += FOUR
         while at < stop:
-            s0 = _plus_product(s0, data[at], coef[k, np.uint64(indices[at])])
+            s0 = plus_product(s0, data[at], coef[k, np.uint64(indices[at])])
             at += ONE
         eta[k, row - first] = scale * ((s0 + s1) + (s2 + s3)) + coef[k, X.n_features]
 
