@@ -115,10 +115,16 @@ class Driver:
         with warnings.catch_warnings():
             # A filter that turns warnings into errors must not turn numba's advice on caching into a failed fit.
             warnings.simplefilter("ignore")
-            try:
-                dispatcher = numba.njit(**options, cache=True)(function)
-                dispatcher.compile(signature.args)
-            except Exception:  # noqa: BLE001 - any cache failure: no locator, disk full, truncated or foreign files
+            for damaged in (False, True):
+                try:
+                    dispatcher = numba.njit(**options, cache=True)(function)
+                    if damaged:  # forget what the first attempt could not read
+                        dispatcher._cache.flush()
+                    dispatcher.compile(signature.args)
+                    break
+                except Exception:  # any cache failure: no folder to write to, disk full, truncated or foreign files
+                    continue
+            else:
                 dispatcher = numba.njit(**options)(function)
                 dispatcher.compile(signature.args)
         dispatcher.disable_compile()
