@@ -117,3 +117,9 @@ def log1p_nonnegative(t):
     fraction = np.int64((bits & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
     # For t < 1 the fraction of 1 + t has lost the low bits of t, so t itself is used.
     return log1p_unit(fraction - 1.0 if t >= 1.0 else t) + (exponent * LN_2 if t >= 1.0 else 0.0)
+
+
+@pointwise
+def log_share(eta, largest, log_total):
+    """Return (eta - largest) - log_total, in this order: largest + log_total would swallow a small log_total."""
+    return (eta - largest) - log_total

@@ -76,7 +76,7 @@ def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
                 row = out_prob[i]
                 log_total, largest = log_sum(row)
                 for k in range(n_classes):
-                    row[k] = (row[k] - largest) - log_total
+                    row[k] = pointwise.log_share(row[k], largest, log_total)
 
 
 @driver
