@@ -223,6 +223,34 @@ def test_multinomial_loss_and_derivatives(n_classes):
             assert_accurate(second[k, k:], exact)
 
 
+def predicted_rows(driver, eta):
+    """What a prediction kernel writes where eta is given as the offset; one column of eta means two classes."""
+    n, n_etas = eta.shape
+    out = np.empty((n, max(2, n_etas)))
+    driver(np.empty((n, 0)), eta, out, np.zeros((n_etas, 1)), one_chunk(n))
+    return out
+
+
+def test_predictions_of_two_classes():
+    eta = etas(MANY // 2, seed=5)
+    probability = predicted_rows(predict.probability, eta[:, None])
+    logarithm = predicted_rows(predict.log_probability, eta[:, None])
+    for k, sign in enumerate([-1, 1]):
+        assert_accurate(probability[:, k], [exact_sigmoid(sign * x) for x in eta])
+        assert_accurate(logarithm[:, k], [-exact_log1pexp(-sign * x) for x in eta])
+
+
+@pytest.mark.parametrize("n_classes", [3, 6])
+def test_predictions_of_several_classes(n_classes):
+    eta = class_etas(FEW, n_classes, seed=5)
+    probability, logarithm = (predicted_rows(driver, eta) for driver in (predict.probability, predict.log_probability))
+    for row, chance, ours in zip(eta, probability, logarithm, strict=True):
+        p, other = exact_softmax(row)
+        assert_accurate(chance, p)
+        exact = [mpmath.log(a) if a < 0.5 else mpmath.log1p(-b) for a, b in zip(p, other, strict=True)]
+        assert_accurate(ours, exact)
+
+
 # --- not numbers and infinities ---------------------------------------------------------------------------------
 
 
