@@ -69,7 +69,7 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
         last = min(first + size, stop)
         m = last - first
         eta, loss, slope = work[0, :m], work[1, :m], work[2, :m]
-        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, coef, eta, True)
         add_rows(offset, first, eta)
         set_loss_slope(eta, y[first:last], loss, slope)
         scale_rows(weight, first, loss)
@@ -104,7 +104,7 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
         last = min(first + size, stop)
         m = last - first
         eta, loss, slope, curvature = work[0, :m], work[1, :m], work[2, :m], work[3]
-        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, coef, eta, False)
         add_rows(offset, first, eta)
         set_loss_slope(eta, y[first:last], loss, slope)
         set_curvature(eta, y[first:last], curvature[:m])
@@ -140,8 +140,8 @@ def hessian_product_rows(X, y, weight, offset, coef, vector, start, stop, work, 
         last = min(first + size, stop)
         m = last - first
         eta, along, slope = work[0, :m], work[1, :m], work[2, :m]
-        block_eta(X, first, last, coef, eta)
-        block_eta(X, first, last, vector, along)
+        block_eta(X, first, last, coef, eta, True)
+        block_eta(X, first, last, vector, along, False)
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], slope)
         scale_rows(weight, first, slope)
@@ -170,7 +170,7 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
         last = min(first + size, stop)
         m = last - first
         eta, curvature = work[0, :m], work[1, :m]
-        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, coef, eta, False)
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], curvature)
         scale_rows(weight, first, curvature)

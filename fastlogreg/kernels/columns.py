@@ -1,24 +1,27 @@
 """What one read of X tells about its columns."""
 
+import numpy as np
 from numba import prange
 
-from fastlogreg.kernels.blocks import add_block_moments, block_rows, prefetch_next
+from fastlogreg.kernels.blocks import add_block_moments, block_rows, moments_width, n_features
 from fastlogreg.kernels.jit import driver, kernel
 
 
 @kernel
-def moments_rows(X, start, stop, out):
+def moments_rows(X, start, stop, work, out):
     """Add Σ x of every column to the first half of out, Σ x² to the second; NaN or infinity in X shows there."""
-    half = out.size // 2
+    p = n_features(X)
     size = block_rows(X)
     for first in range(start, stop, size):
-        last = min(first + size, stop)
-        prefetch_next(X, first, last, 0, 1)
-        add_block_moments(X, first, last, out[:half], out[half:])
+        add_block_moments(X, first, min(first + size, stop), work[0], work[1])
+    for half in range(2):
+        for k in range(0, work.shape[1], max(1, p)):
+            out[half * p : half * p + p] += work[half, k : k + p]
 
 
 @driver
 def moments(X, bounds, out):
     """Drive moments_rows; out has 2 p columns."""
+    work = np.zeros((bounds.size - 1, 2, moments_width(X)))
     for c in prange(bounds.size - 1):
-        moments_rows(X, bounds[c], bounds[c + 1], out[c])
+        moments_rows(X, bounds[c], bounds[c + 1], work[c], out[c])
