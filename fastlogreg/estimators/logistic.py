@@ -12,7 +12,7 @@ from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
-from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
+from fastlogreg.validation import all_or_nothing, check_finite, check_offset, check_weight, check_X_y, encode
 from fastlogreg.verbose import reporter
 
 
@@ -105,6 +105,7 @@ class LogisticRegression(LinearClassifier):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None, offset=None):
         """Fit the model.
 
@@ -202,7 +203,7 @@ class LogisticRegression(LinearClassifier):
             f"{name} stopped after {result.n_iter} iterations: {result.status.value}. The violation is "
             f"{result.violation:.2g}, tol is {self.tol:.2g}; to go on, {fix}.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
