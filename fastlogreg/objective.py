@@ -18,6 +18,8 @@ PANEL_BYTES = 2**17
 # chunks' partial sums, four at least, would take more memory than the data deserve.
 OWN_HESSIAN = 1024
 PANEL_ROWS = 2048
+# Largest factor between the mean squares of a column and of its part in a sample that stands for the whole.
+COVERED = 3.0
 
 
 def _padded(size):
@@ -45,6 +47,7 @@ class Coordinates:
 
     Attributes
     ----------
+    mean_squares : ndarray of shape (n_features,)
     scales : ndarray of shape (n_features + 1,)
         The power of two nearest the root mean square of each column, 1 where a column is zero and for the intercept.
 
@@ -60,6 +63,7 @@ class Coordinates:
         means, squares = moments / max(1, n_rows)
         rms = np.sqrt(squares)
         rms[rms == 0.0] = 1.0
+        self.mean_squares = squares
         self.scales = np.append(np.exp2(np.round(np.log2(rms))), 1.0)
         self.means = means if centre else np.zeros_like(means)
         # A constant column has no spread to scale by; its direction is the intercept's.
@@ -135,18 +139,29 @@ class LogisticObjective:
         self.coordinates = Coordinates(moments, n_rows, l2=l2, centre=fit_intercept)
 
     def sample(self, n_rows):
-        """Return the objective of n_rows rows spread evenly over the data; they need not hold every class."""
+        """Return the objective of about n_rows rows spread evenly over the data; they need not hold every class."""
         design, index = self.design.sample(n_rows)
-        return LogisticObjective(
+        rows = slice(None) if index is None else index
+        sample = LogisticObjective(
             design,
-            self._y[index],
-            weight=self._weight[index] if self._weight.size else None,
-            offset=self._offset[index] if self._offset.size else None,
+            self._y[rows],
+            weight=self._weight[rows] if self._weight.size else None,
+            offset=self._offset[rows] if self.has_offset else None,
             l2=self.l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
-            moments=self._moments * (n_rows / self.design.shape[0]),
+            moments=self._moments * (design.shape[0] / self.design.shape[0]),
         )
+        if index is None and self._weight.size:
+            sample.total_weight = float(sum(self._weight[first:last].sum() for first, last in design.runs))
+        return sample
+
+    def covers(self, sample):
+        """Whether every column has its share of squares in a sample, so that its Hessian can stand for this one's."""
+        expected = sample.coordinates.mean_squares
+        found = sample.design.column_moments()[1] / sample.design.shape[0]
+        sample.n_passes += 1.0
+        return bool((found > expected / COVERED).all() and (found < expected * COVERED).all())
 
     @property
     def has_offset(self):
