@@ -226,6 +226,21 @@ class LogisticObjective:
             product[..., -1] = 0.0
         return product
 
+    def gram(self):
+        """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.
+
+        It is the Hessian of two classes at coefficients of zero.
+        """
+        rows = LogisticObjective(
+            self.design,
+            np.zeros(self.design.shape[0]),
+            weight=self._weight if self._weight.size else None,
+            fit_intercept=self.fit_intercept,
+            moments=self._moments,
+        )
+        self.n_passes += 1.0
+        return rows.value_gradient_hessian(np.zeros(self.shape[-1]))[2]
+
     # --- how kernels are called ---------------------------------------------------------------------------------
 
     @property

@@ -192,6 +192,21 @@ def test_inner_coordinates(centre, shape):
         np.testing.assert_allclose(columns.std(axis=0), [1, 1, 1, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_gram(n_classes, fit_intercept):
+    problem = random_problem(60, 4, n_classes, weighted=True, shifted=True, l2=0.3, fit_intercept=fit_intercept)
+    objective = make_objective(problem)
+    before = objective.n_passes
+    rows = naive.with_ones(problem.X)
+    expected = (rows.T * problem.weight) @ rows / (4 * problem.weight.sum())
+    if not fit_intercept:
+        expected[-1] = expected[:, -1] = 0.0
+        expected[-1, -1] = 1.0
+    np.testing.assert_allclose(objective.gram(), expected, rtol=1e-12, atol=1e-15)
+    assert objective.n_passes == before + 1
+
+
 # --- designs ----------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastlogreg.result import Status
 from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.shortest import shortest
 
 MEMORY = 10
 ARMIJO = 1e-4
@@ -59,7 +60,7 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
         if min(curvature, float(np.sum(slope_change**2))) > TINY:  # else flat to working precision
             pairs.append((change, slope_change, curvature))
         coef, value, gradient = new_coef, new_value, new_gradient
-    return progress.result(coef, status)
+    return progress.result(shortest(progress, coef, status), status)
 
 
 def _direction(gradient, pairs):

@@ -26,7 +26,7 @@ SAMPLE_TOL = 1e-4
 TINY = np.finfo(float).tiny
 
 
-class _Inverse:
+class Inverse:
     """H⁻¹ by Cholesky in scaled coordinates, or the pseudo-inverse where H is singular to working precision."""
 
     def __init__(self, hessian, scales, precision):
@@ -53,6 +53,7 @@ class _Inverse:
         return self.factor is not None or self.null_space is not None
 
     def solve(self, gradient):
+        """Return H⁻¹ gradient, of least norm in scaled coordinates where H is singular."""
         scaled = gradient / self.scales
         if self.factor is not None:
             solution, _ = dpotrs(self.factor, scaled, lower=1)
@@ -102,11 +103,11 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     while (status := progress.record(value, objective.violation(gradient))) is None:
         if hessian is None:
             value, gradient, hessian = objective.value_gradient_hessian(coef, precision)
-        inverse = _Inverse(_pinned(objective, hessian), scales, precision)
+        inverse = Inverse(_pinned(objective, hessian), scales, precision)
         if not inverse.trusted:
             precision = np.float64
             hessian = objective.value_gradient_hessian(coef, precision)[2]
-            inverse = _Inverse(_pinned(objective, hessian), scales, precision)
+            inverse = Inverse(_pinned(objective, hessian), scales, precision)
         direction = -inverse.solve(gradient.ravel()).reshape(coef.shape)
         # Near the optimum the violation is squared by each step: where that will end it, no Hessian is needed there.
         if objective.n_coef > CHEAP_HESSIAN and progress.predicted_violation() <= 0.5 * tol:
@@ -122,11 +123,11 @@ def newton(objective, start, *, tol, max_iter, callback=None):
         hessian = rest[0] if rest else None
         suboptimality = 0.5 * decrement * (objective.violation(gradient) / max(progress.violation, TINY)) ** 2
     if hessian is not None:
-        inverse = _Inverse(_pinned(objective, hessian), scales, precision)
+        inverse = Inverse(_pinned(objective, hessian), scales, precision)
         if inverse.trusted:
             suboptimality = 0.5 * float(gradient.ravel() @ inverse.solve(gradient.ravel()))
     if objective.l2 == 0.0 and inverse is not None and inverse.null_space is not None:
-        coef = _least_norm(coef, inverse.null_space)
+        coef = least_norm(coef, inverse.null_space)
     return progress.result(coef, status, suboptimality)
 
 
@@ -169,7 +170,7 @@ def _pinned(objective, hessian):
     return hessian + np.tile(np.diag(curvature), (n_classes, n_classes))
 
 
-def _least_norm(coef, null_space):
+def least_norm(coef, null_space):
     """Move along directions that change no linear predictor to the least norm, intercept not counted."""
     columns = null_space.reshape(*coef.shape, -1)
     slopes = columns[..., :-1, :].reshape(-1, columns.shape[-1])
