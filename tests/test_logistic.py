@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import naive
 from designs import KERNEL, USER, integers
-from fastlogreg import ConvergenceWarning, LogisticRegression, SeparationWarning, solvers
+from fastlogreg import ConvergenceWarning, LogisticRegression, SeparationWarning, SGDLogisticRegression, solvers
 from fastlogreg.result import Status
 from problems import BINARY, SEVERAL, drawn
 
@@ -645,6 +645,14 @@ def test_parameters_that_are_none(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"'{name}' parameter of LogisticRegression"):
         LogisticRegression(**wrong).fit(X, Y)
+
+
+def test_no_threads_have_no_meaning():
+    for model in (LogisticRegression(n_jobs=0), SGDLogisticRegression(n_jobs=0)):
+        with pytest.raises(ValueError, match="n_jobs=0 has no meaning; use None or -1"):
+            model.fit(X, Y)
+    with pytest.raises(ValueError, match="n_jobs=0 has no meaning"):
+        LogisticRegression().fit(X, Y).set_params(n_jobs=0).predict(X)
 
 
 def test_l1_is_not_there_yet():
