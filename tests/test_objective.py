@@ -11,6 +11,7 @@ from fastlogreg import objective as objective_module
 from fastlogreg.design import as_design
 from fastlogreg.kernels.blocks import CSR
 from fastlogreg.objective import Coordinates, LogisticObjective
+from fastlogreg.units import column_units
 from problems import random_coef, random_problem
 
 
@@ -237,6 +238,27 @@ def test_sample_is_rows_of_x_spread_evenly(storage):
     assert (np.diff(index) > 0).all() and index[0] < 12 and index[-1] >= 988
     again = as_design(X).sample(90)[1]
     np.testing.assert_array_equal(index, again)
+
+
+@pytest.mark.parametrize("storage", KERNEL)
+def test_columns_in_other_units(storage):
+    X = KERNEL[storage](random_problem(5000, 4).X * [1.0, 0.0, -3.0, 1.0])
+    design, units = as_design(X), np.array([1.0, 2.0, 0.0, 0.25])
+    np.testing.assert_array_equal(design.largest(np.array([2, 1])), np.abs(naive.dense(X))[:, [2, 1]].max(axis=0))
+    assert design.largest(np.array([], dtype=int)).shape == (0,)
+    before, other = naive.dense(X).copy(), design.times(units)
+    assert other.dtype == design.dtype and other.shape == design.shape
+    np.testing.assert_array_equal(naive.dense(other.X), before * units)
+    np.testing.assert_array_equal(naive.dense(X), before)
+
+
+@pytest.mark.parametrize("storage", KERNEL)
+def test_no_column_of_ordinary_data_is_rescaled(storage):
+    """Nor one of zeros, which looks like one whose squares underflow."""
+    X = KERNEL[storage](random_problem(50, 4).X * [1.0, 0.0, 1e8, 1e-8])
+    design = as_design(X)
+    for l2 in (0.0, 1e-3):
+        assert column_units(design, design.column_moments()[1], l2) is None
 
 
 def test_sample_of_the_objective():

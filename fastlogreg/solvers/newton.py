@@ -126,7 +126,7 @@ def newton(objective, start, *, tol, max_iter, callback=None):
         inverse = Inverse(_pinned(objective, hessian), scales, precision)
         if inverse.trusted:
             suboptimality = 0.5 * float(gradient.ravel() @ inverse.solve(gradient.ravel()))
-    if objective.l2 == 0.0 and inverse is not None and inverse.null_space is not None:
+    if not objective.penalised and inverse is not None and inverse.null_space is not None:
         coef = least_norm(coef, inverse.null_space)
     return progress.result(coef, status, suboptimality)
 
@@ -165,8 +165,7 @@ def _pinned(objective, hessian):
         return hessian
     n_classes, size = objective.shape
     curvature = np.diag(hessian).reshape(n_classes, size).mean(axis=0) / n_classes
-    if objective.l2 > 0.0:
-        curvature[:-1] = 0.0
+    curvature[:-1] *= objective.l2 == 0.0
     return hessian + np.tile(np.diag(curvature), (n_classes, n_classes))
 
 

@@ -36,7 +36,7 @@ def shortest(progress, coef, status):
     objective = progress.objective
     n_rows, n_columns = objective.design.shape
     ended = status in (Status.CONVERGED, Status.PRECISION) and progress.n_iter > 0
-    if objective.l2 > 0.0 or not ended or n_columns > MAX_COLUMNS or progress.value < NO_OPTIMUM:
+    if objective.penalised or not ended or n_columns > MAX_COLUMNS or progress.value < NO_OPTIMUM:
         return coef
     n_sampled = ROWS_PER_COLUMN * (n_columns + 1)
     if n_rows > 2 * n_sampled:
