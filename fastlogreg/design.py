@@ -21,6 +21,8 @@ PARTIAL_DOUBLES = 2**18
 SERIAL_WORK = 2**17
 # One driver call runs at most this many multiply-adds (some 50 ms on one core), so that Ctrl-C is seen in time.
 SEGMENT_WORK = 2**31
+# Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
+LOOK_ROWS = 4096
 
 # A sample of the rows is read in so many runs (a power of two, as chunks are), where they are at least so long.
 SAMPLE_RUNS = 64
@@ -140,6 +142,23 @@ class ArrayDesign:
     def column_moments(self):
         """Return Σ x and Σ x² of every column, (2, n_features), not finite where an entry is not; one pass."""
         return self.run(columns.moments, size=2 * self.shape[1]).reshape(2, -1)
+
+    def largest(self, columns):
+        """Return the largest magnitude in each of some columns."""
+        if isinstance(self.X, CSR):
+            return np.asarray(abs(_matrix(self.X)[:, columns]).max(axis=0).todense()).ravel()
+        largest = np.zeros(len(columns))
+        for first in range(0, self.shape[0] if len(columns) else 0, LOOK_ROWS):
+            values = np.abs(self.X[first : first + LOOK_ROWS, columns])
+            np.maximum(largest, values.max(axis=0), out=largest)
+        return largest
+
+    def times(self, units):
+        """Return a design of X with column j multiplied by units[j]: a copy."""
+        units = units.astype(self.dtype)
+        if isinstance(self.X, CSR):
+            return as_design(_matrix(self.X._replace(data=self.X.data * units[self.X.indices])), self.threads)
+        return as_design(self.X * units, self.threads)
 
 
 def _read_only(array):

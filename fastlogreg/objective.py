@@ -40,7 +40,7 @@ class Coordinates:
     moments : ndarray of shape (2, n_features)
         Σ x and Σ x² of the columns.
     n_rows : int
-    l2 : float
+    l2 : float or ndarray of shape (n_features,)
         Strength of the penalty: curvature that does not come from the rows.
     centre : bool
         Whether there is an intercept to take up the centring.
@@ -94,7 +94,7 @@ class Coordinates:
 
 
 class LogisticObjective:
-    """F(coef) = Σ w_i L(eta_i, y_i) / Σ w_i + ½ l2 Σ coef_j², eta = X coef + intercept + offset.
+    """F(coef) = Σ w_i L(eta_i, y_i) / Σ w_i + ½ Σ l2_j coef_j², eta = X coef + intercept + offset.
 
     L is log(1 + exp(eta)) - y eta for two classes and logsumexp(eta) - eta_y for more. The intercept, last in coef,
     is not penalised. Every method's answer depends on its arguments only, and costs one pass over X.
@@ -107,8 +107,8 @@ class LogisticObjective:
         In [0, 1], float64, for two classes; class index, int64, for more.
     weight : ndarray of shape (n_samples,), optional
     offset : ndarray of shape (n_samples,) or (n_samples, n_classes), optional
-    l2 : float
-        Strength of the penalty on the scale of the mean loss: 1 / (C Σ w).
+    l2 : float or ndarray of shape (n_features,)
+        Strength of the penalty on the scale of the mean loss, 1 / (C Σ w); of every column where their units differ.
     n_classes : int
     fit_intercept : bool
         If False the derivatives in the intercept are zero, so that it stays where it starts.
@@ -167,6 +167,11 @@ class LogisticObjective:
     def has_offset(self):
         """Whether an offset was given."""
         return self._offset.size > 0
+
+    @property
+    def penalised(self):
+        """Whether there is a penalty on any coefficient."""
+        return bool(np.any(self.l2))
 
     @property
     def n_coef(self):
@@ -241,6 +246,22 @@ class LogisticObjective:
             product[..., -1] = 0.0
         return product
 
+    def gram(self):
+        """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.
+
+        It is the Hessian of two classes at coefficients of zero.
+        """
+        rows = LogisticObjective(
+            self.design,
+            np.zeros(len(self._y)),
+            weight=self._weight if self._weight.size else None,
+            fit_intercept=self.fit_intercept,
+            moments=self._moments,
+        )
+        rows.total_weight = self.total_weight
+        self.n_passes += 1.0
+        return rows.value_gradient_hessian(np.zeros(self.shape[-1]))[2]
+
     # --- how kernels are called ---------------------------------------------------------------------------------
 
     @property
@@ -266,7 +287,7 @@ class LogisticObjective:
         gradient[..., :-1] += self.l2 * coef[..., :-1]
         if not self.fit_intercept:
             gradient[..., -1] = 0.0
-        return float(value) / self.total_weight + 0.5 * self.l2 * float(np.sum(coef[..., :-1] ** 2)), gradient
+        return float(value) / self.total_weight + 0.5 * float(np.sum(self.l2 * coef[..., :-1] ** 2)), gradient
 
     def _hessian(self, sums):
         """Return the full symmetric Hessian of F from the kernel's blocks and tiles on and above the diagonal."""

@@ -1,6 +1,8 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
 import warnings
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,7 +14,16 @@ from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
-from fastlogreg.validation import all_or_nothing, check_finite, check_offset, check_weight, check_X_y, encode
+from fastlogreg.units import column_units, from_units, to_units
+from fastlogreg.validation import (
+    all_or_nothing,
+    check_coef,
+    check_finite,
+    check_offset,
+    check_weight,
+    check_X_y,
+    encode,
+)
 from fastlogreg.verbose import reporter
 
 
@@ -64,7 +75,9 @@ class LogisticRegression(LinearClassifier):
 
     Notes
     -----
-    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64.
+    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64. The
+    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect: the fit then
+    works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as given.
     """
 
     _parameter_constraints = {
@@ -133,7 +146,8 @@ class LogisticRegression(LinearClassifier):
         Raises
         ------
         ValueError
-            If the data are empty, not finite or of wrong shape, weights are negative, or there is but one class.
+            If the data are empty, not finite or of wrong shape, weights are negative, there is but one class, or a
+            column is so small that its coefficient overflows.
         """
         self._validate_params()
         if self.l1_ratio != 0.0:
@@ -144,37 +158,52 @@ class LogisticRegression(LinearClassifier):
         X, y = check_X_y(self, X, y)
         design = as_design(X, self.n_jobs)
         moments = design.column_moments()
-        check_finite(self, X, moments[1])
+        check_finite(self, X, moments[1], squared=False)
         classes, target = encode(y)
         n_classes = len(classes)
         n_samples, n_features = X.shape
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
-        objective = LogisticObjective(
-            design,
-            target,
+        l2 = 1.0 / (self.C * total)
+        objective_of = partial(
+            LogisticObjective,
+            y=target,
             weight=weight,
             offset=offset,
-            l2=1.0 / (self.C * total),
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
-            moments=moments,
         )
-        objective.n_passes += 1.0  # the moments
+        units = column_units(design, moments[1], l2)
+        if units is None:
+            objective = objective_of(design, l2=l2, moments=moments)
+            objective.n_passes += 1.0  # the moments
+        else:
+            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units)
+            factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
+            objective = objective_of(design, l2=l2 * factors * factors)
+            objective.n_passes += 1.0
         name = self.solver
         if name == "auto":
             name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
         with reporter(self.verbose, name, self.max_iter) as callback:
+            start = self._start(objective, classes)
+            if units is not None:
+                start = to_units(start, units)
             result = solvers.SOLVERS[name].function(
-                objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback
+                objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback
             )
-        coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
         if np.isinf(self.C) and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
+        if units is not None:
+            coef = from_units(result.coef, units, plain, l2)
+            result = replace(result, coef=coef, n_passes=result.n_passes + plain.n_passes)
         if result.status in (Status.MAX_ITER, Status.STOPPED):
             self._warn(result, name)
-        coef = np.atleast_2d(coef).astype(X.dtype)
+        coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
+        with np.errstate(over="ignore"):
+            coef = np.atleast_2d(coef).astype(X.dtype)
+        check_coef(self, coef[:, :-1])
         self.classes_ = classes
         self.coef_ = np.ascontiguousarray(coef[:, :-1])
         self.intercept_ = coef[:, -1].copy()

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 
 from fastlogreg.result import Status
+from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.shortest import shortest
 
-MEMORY = 10
 ARMIJO = 1e-4
 WOLFE = 0.9
 MAX_TRIALS = 40
-TINY = np.finfo(float).tiny
 
 
 def lbfgs(objective, start, *, tol, max_iter, callback=None):
@@ -56,28 +56,7 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
         new_coef, new_value, new_gradient = accepted
         remember(pairs, coordinates.inner(new_coef - coef), coordinates.gradient(new_gradient - gradient))
         coef, value, gradient = new_coef, new_value, new_gradient
-    return progress.result(coef, status)
-
-
-def remember(pairs, change, gradient_change):
-    """Append a step and the change of the gradient along it, unless the objective was flat to working precision."""
-    curvature = float(np.sum(change * gradient_change))
-    if min(curvature, float(np.sum(gradient_change**2))) > TINY:
-        pairs.append((change, gradient_change, curvature))
-
-
-def two_loops(gradient, pairs, solve):
-    """Return minus the inverse Hessian estimate times the gradient; solve applies the estimate that pairs correct."""
-    direction = -gradient
-    weights = []
-    for change, gradient_change, curvature in reversed(pairs):
-        weight = float(np.sum(change * direction)) / curvature
-        direction = direction - weight * gradient_change
-        weights.append(weight)
-    direction = solve(direction)
-    for (change, gradient_change, curvature), weight in zip(pairs, reversed(weights), strict=True):
-        direction = direction + (weight - float(np.sum(gradient_change * direction)) / curvature) * change
-    return direction
+    return progress.result(shortest(progress, coef, status), status)
 
 
 def _scaled(pairs, direction):

@@ -8,7 +8,7 @@ from scipy.linalg import eigh
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
 from fastlogreg.result import Status
-from fastlogreg.solvers.lbfgs import MEMORY, remember, two_loops
+from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
 
 ARMIJO = 1e-4
@@ -32,7 +32,7 @@ HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
 
 
-class _Inverse:
+class Inverse:
     """H⁻¹ by Cholesky in scaled coordinates, or the pseudo-inverse where H is singular to working precision."""
 
     def __init__(self, hessian, scales, precision):
@@ -59,6 +59,7 @@ class _Inverse:
         return self.factor is not None or self.null_space is not None
 
     def solve(self, gradient):
+        """Return H⁻¹ gradient, of least norm in scaled coordinates where H is singular."""
         scaled = gradient / self.scales
         if self.factor is not None:
             solution, _ = dpotrs(self.factor, scaled, lower=1)
@@ -91,10 +92,10 @@ class _Curvature:
 
     def update(self, coef, hessian):
         """Take the Hessian at the current iterate, in float64 where float32 cannot be solved with."""
-        inverse = _Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
+        inverse = Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
         if not inverse.trusted:
             self.precision = np.float64
-            inverse = _Inverse(_pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
+            inverse = Inverse(_pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
         self.inverse, self.fresh = inverse, True
         self.pairs.clear()
 
@@ -185,8 +186,8 @@ def _minimise(objective, start, tol, max_iter, callback=None):
     suboptimality = np.nan
     if curvature.inverse is not None:
         suboptimality = 0.5 * float(gradient.ravel() @ curvature.solve(gradient.ravel()))
-        if objective.l2 == 0.0 and curvature.inverse.null_space is not None:
-            coef = _least_norm(coef, curvature.inverse.null_space)
+        if not objective.penalised and curvature.inverse.null_space is not None:
+            coef = least_norm(coef, curvature.inverse.null_space)
     return progress.result(coef, status, suboptimality), curvature
 
 
@@ -199,6 +200,8 @@ def _sample_start(objective, start, tol, max_iter):
     if n_rows < SAMPLE_RATIO * objective.n_coef or n_rows * n_columns < SAMPLE_WORK or start.any():
         return start, None
     sample = objective.sample(n_rows // SAMPLE_PART)
+    if sample.total_weight == 0.0:
+        return start, None
     n_sampled = sample.design.shape[0]
     result, curvature = _minimise(sample, start, max(tol, SAMPLE_TOL / np.sqrt(n_sampled)), max_iter)
     usable = result.converged and curvature.inverse.null_space is None and objective.covers(sample)
@@ -233,12 +236,11 @@ def _pinned(objective, hessian):
         return hessian
     n_classes, size = objective.shape
     curvature = np.diag(hessian).reshape(n_classes, size).mean(axis=0) / n_classes
-    if objective.l2 > 0.0:
-        curvature[:-1] = 0.0
+    curvature[:-1] *= objective.l2 == 0.0
     return hessian + np.tile(np.diag(curvature), (n_classes, n_classes))
 
 
-def _least_norm(coef, null_space):
+def least_norm(coef, null_space):
     """Move along directions that change no linear predictor to the least norm, intercept not counted."""
     columns = null_space.reshape(*coef.shape, -1)
     slopes = columns[..., :-1, :].reshape(-1, columns.shape[-1])
