@@ -42,8 +42,9 @@ class LogisticRegression(LinearClassifier):
         Share of L1 in the penalty. Only 0, a pure L2 penalty, is available.
     fit_intercept : bool, default=True
     tol : float, default=1e-8
-        The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective,
-        each divided by the scale of its column (the power of two nearest its root mean square).
+        The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
+        a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
+        standard deviation).
     max_iter : int, default=1000
         Most iterations of the solver.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
@@ -156,13 +157,13 @@ class LogisticRegression(LinearClassifier):
                 "sklearn.linear_model.LogisticRegression(solver='saga') for sparse coefficients."
             )
         X, y = check_X_y(self, X, y)
-        design = as_design(X, self.n_jobs)
-        moments = design.column_moments()
-        check_finite(self, X, moments[1], squared=False)
         classes, target = encode(y)
         n_classes = len(classes)
         n_samples, n_features = X.shape
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
+        design = as_design(X, self.n_jobs)
+        moments = design.column_moments(weight)
+        check_finite(self, X, moments[1], squared=False)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
         l2 = 1.0 / (self.C * total)
