@@ -215,16 +215,18 @@ class LogisticObjective:
             q = _padded(coef.size)
             # 8 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
             rows = min(264, max(1, PANEL_BYTES // (8 * 64 * q)) * 64 + 8)
+            padded = np.zeros(q)
+            padded[: coef.size] = coef
             sums = self._run(
                 binary.value_gradient_hessian,
                 self._rows,
-                (coef,),
-                size=1 + coef.size + q * q,
+                (padded,),
+                size=1 + q + q * q,
                 work=q / 2,
                 scratch=((q, rows), precision),
             )
             value, gradient = sums[0], sums[1 : 1 + coef.size]
-            hessian = sums[1 + coef.size :].reshape(1, 1, q, q)
+            hessian = sums[1 + q :].reshape(1, 1, q, q)
         else:
             padded, n_classes = self._shared(coef)
             q = padded.shape[1]

@@ -1,9 +1,15 @@
 """How many threads to use."""
 
+import contextlib
 import functools
 import os
 
 import joblib
+import threadpoolctl
+
+# Columns of a matrix that LAPACK factors on one thread. Its threads spin for each other, and where another process has
+# a core one of them waits: 512 columns took 10 to 230 ms on two threads of a busy machine, 7 to 15 ms on one.
+ONE_THREAD = range(64, 1025)
 
 
 def allowed_threads(n_jobs=None):
@@ -21,3 +27,13 @@ def allowed_threads(n_jobs=None):
 def _cores(affinity, at_most):
     """Return joblib's count, which reads the files of the control group: 80 µs, a tenth of a small fit."""
     return joblib.cpu_count()
+
+
+def factoring(size):
+    """Return a context in which LAPACK factors a matrix of so many columns on as many threads as it deserves."""
+    return _blas().limit(limits=1, user_api="blas") if size in ONE_THREAD else contextlib.nullcontext()
+
+
+@functools.cache
+def _blas():
+    return threadpoolctl.ThreadpoolController()

@@ -6,10 +6,21 @@ bounds (n_chunks, 2), the first row of every chunk and the one after its last; o
 
 import numpy as np
 from numba import prange
+from numba.core import types
+from numba.extending import overload
 
-from fastlogreg.kernels.blocks import add_block_gradient, block_eta, block_rows, copy_scaled
-from fastlogreg.kernels.gram import add_block_gram
+from fastlogreg.kernels.blocks import (
+    CSR,
+    add_block_gradient,
+    block_eta,
+    block_rows,
+    copy_scaled,
+    n_features,
+    pack,
+)
+from fastlogreg.kernels.gram import add_block_gram, add_packed_gram
 from fastlogreg.kernels.jit import driver, kernel
+from fastlogreg.kernels.panels import add_weighted_sums, set_eta
 from fastlogreg.kernels.pointwise import loss_slope_curvature
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------
@@ -91,37 +102,82 @@ def value_gradient(X, y, weight, offset, coef, bounds, out):
 
 
 @kernel
+def _set_terms(eta, y, weight, offset, first, loss, slope, curvature):
+    """Weighted loss and slope, and the root of the weighted curvature, of the rows of a block."""
+    add_rows(offset, first, eta)
+    set_loss_slope(eta, y, loss, slope)
+    set_curvature(eta, y, curvature)
+    scale_rows(weight, first, loss)
+    scale_rows(weight, first, slope)
+    scale_rows(weight, first, curvature)
+    for i in range(curvature.size):
+        curvature[i] = np.sqrt(curvature[i])
+
+
+@kernel
+def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
+    m = last - first
+    eta, loss, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
+    block_eta(X, first, last, coef, eta, False)
+    _set_terms(eta, y[first:last], weight, offset, first, loss, slope, root[:m])
+    add_block_gradient(X, first, last, slope, gradient, False)
+    gradient[n_features(X)] += total(slope)
+    add_block_gram(X, first, last, root, panel, hessian)
+    return total(loss)
+
+
+@kernel
+def _add_from_panel(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
+    m = last - first
+    eta, loss, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
+    pack(X, first, last, panel)
+    set_eta(coef, panel, work[0])
+    _set_terms(eta, y[first:last], weight, offset, first, loss, slope, root[:m])
+    add_weighted_sums(slope, panel, gradient)
+    add_packed_gram(X, first, last, root, panel, hessian)
+    return total(loss)
+
+
+def _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
+    """Add what a block gives to gradient and hessian; return its loss.
+
+    A panel that holds the rows exactly is read instead of them: its loops run along rows whatever the number of
+    columns, where ten columns in C order take twice as long. One in float32 is for the Hessian alone.
+    """
+    narrower = panel.dtype == np.float32 and X.data.dtype != np.float32
+    chosen = _add_from_rows if isinstance(X, CSR) or narrower else _add_from_panel
+    return chosen(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
+
+
+@overload(_add_terms)
+def _compiled_add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
+    sparse = not isinstance(X, types.Array)
+    narrower = not sparse and panel.dtype == types.float32 and X.dtype != types.float32
+    chosen = _add_from_rows if sparse or narrower else _add_from_panel
+    return lambda X, y, weight, offset, coef, first, last, panel, work, gradient, hessian: chosen(
+        X, y, weight, offset, coef, first, last, panel, work, gradient, hessian
+    )
+
+
+@kernel
 def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, work, out):
     """As value_gradient_rows, and the Hessian to the last q * q columns of out; q = panel.shape[0] is padded.
 
-    Only tiles on and above the diagonal are summed. The precision of the panel is that of the products; linear
-    predictors and gradient are float64 whatever it is.
+    coef is padded with zeros to q, and so is the gradient. Only tiles on and above the diagonal of the Hessian are
+    summed. The precision of the panel is that of the products; linear predictors and gradient are float64 whatever it
+    is.
     """
     q, size = panel.shape
-    gradient = out[1 : 1 + coef.size]
-    hessian = out[1 + coef.size :].reshape(q, q)
+    gradient = out[1 : 1 + q]
+    hessian = out[1 + q :].reshape(q, q)
     for first in range(start, stop, size):
         last = min(first + size, stop)
-        m = last - first
-        eta, loss, slope, curvature = work[0, :m], work[1, :m], work[2, :m], work[3]
-        block_eta(X, first, last, coef, eta, False)
-        add_rows(offset, first, eta)
-        set_loss_slope(eta, y[first:last], loss, slope)
-        set_curvature(eta, y[first:last], curvature[:m])
-        scale_rows(weight, first, loss)
-        scale_rows(weight, first, slope)
-        scale_rows(weight, first, curvature[:m])
-        out[0] += total(loss)
-        add_block_gradient(X, first, last, slope, gradient, False)
-        gradient[-1] += total(slope)
-        for i in range(m):
-            curvature[i] = np.sqrt(curvature[i])
-        add_block_gram(X, first, last, curvature, panel, hessian)
+        out[0] += _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
 
 
 @driver
 def value_gradient_hessian(X, y, weight, offset, coef, out_panel, bounds, out):
-    """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size) is its workspace, out 1 + p + 1 + q * q wide."""
+    """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size) is its workspace, out 1 + q + q * q wide."""
     work = np.zeros((bounds.shape[0], 4, out_panel.shape[2]))
     for c in prange(bounds.shape[0]):
         value_gradient_hessian_rows(

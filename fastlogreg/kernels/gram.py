@@ -12,13 +12,19 @@ SCATTER = 40
 
 
 @kernel
-def _gram_dense(X, first, last, root, panel, gram):
-    pack(X, first, last, panel)
+def add_packed_gram(X, first, last, root, panel, gram):
+    """As add_block_gram, of a block that the panel holds already; it is scaled."""
     scale_panel(root, panel)
     q = panel.shape[0]
     for j in range(0, q, 4):
         prefetch_next(X, first, last, j // 4, q // 4)
         add_product(panel, panel, j, j, gram)
+
+
+@kernel
+def _gram_dense(X, first, last, root, panel, gram):
+    pack(X, first, last, panel)
+    add_packed_gram(X, first, last, root, panel, gram)
 
 
 @kernel

@@ -28,6 +28,24 @@ def set_eta(coef, panel, eta):
 
 
 @kernel
+def add_weighted_sums(values, panel, sums):
+    """Add panel @ values to sums; values may be shorter than the rows of the panel."""
+    for j in range(0, panel.shape[0], 4):
+        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
+        s0 = s1 = s2 = s3 = 0.0
+        for i in range(values.size):
+            v = values[i]
+            s0 += v * x0[i]
+            s1 += v * x1[i]
+            s2 += v * x2[i]
+            s3 += v * x3[i]
+        sums[j] += s0
+        sums[j + 1] += s1
+        sums[j + 2] += s2
+        sums[j + 3] += s3
+
+
+@kernel
 def scale_panel(row_scale, panel):
     """Multiply every row of the panel by row_scale."""
     for j in range(panel.shape[0]):

@@ -10,6 +10,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg
 from fastlogreg.result import Status
 from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
+from fastlogreg.threads import factoring
 
 ARMIJO = 1e-4
 MIN_STEP = 2.0**-40
@@ -19,7 +20,7 @@ RANK = 100.0
 # Review 2022), because the gradient is float64. Where a float32 pivot is too small to trust, float64 takes over.
 SINGLE_WORK = 1e8
 # With this many rows per coefficient and so many entries, the start is the optimum of one row in SAMPLE_PART.
-SAMPLE_RATIO = 160
+SAMPLE_RATIO = 80
 SAMPLE_WORK = 2e6
 SAMPLE_PART = 8
 SAMPLE_TOL = 0.05  # of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)
@@ -42,7 +43,8 @@ class Inverse:
         scaled = hessian / self.scales / self.scales[:, None]
         self.null_space = None
         cut = RANK * np.finfo(precision).eps * len(scaled)
-        self.factor, failed = dpotrf(scaled, lower=1)
+        with factoring(len(scaled)):
+            self.factor, failed = dpotrf(scaled, lower=1)
         if not failed and np.diag(self.factor).min() ** 2 > cut:
             return
         self.factor = None
@@ -79,7 +81,9 @@ class _Curvature:
         self.objective = objective
         self.scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
         self.precision: type[np.floating] = np.float64
-        if objective.binary and objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK:
+        dear = objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK
+        exact = objective.design.dtype == np.float32  # as it is, a panel in float32 serves for the gradient too
+        if objective.binary and dear and (exact or objective.n_coef > CHEAP_HESSIAN):
             self.precision = np.float32
         self.cost = objective.n_coef / HESSIAN_COST[objective.binary]
         self.pairs: deque = deque(maxlen=MEMORY)
