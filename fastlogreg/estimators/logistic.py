@@ -4,7 +4,9 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+import scipy.sparse
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
 from fastlogreg.design import as_design
@@ -12,8 +14,25 @@ from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
-from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
+from fastlogreg.validation import (
+    check_finite,
+    check_offset,
+    check_penalty,
+    check_solver,
+    check_weight,
+    check_X_y,
+    encode,
+)
 from fastlogreg.verbose import reporter
+
+# scikit-learn's names of solvers that are not ours: what stands in for each, and how its warning of too few iterations
+# begins, because programs filter warnings by that. "lbfgs" and "newton-cg" are names of ours too.
+ALIASES = {
+    "liblinear": ("auto", "Liblinear failed to converge, increase the number of iterations"),
+    "newton-cholesky": ("newton", "Newton solver did not converge after {n_iter} iterations"),
+    "sag": ("auto", "The max_iter was reached which means the coef_ did not converge"),
+    "saga": ("auto", "The max_iter was reached which means the coef_ did not converge"),
+}
 
 
 class LogisticRegression(LinearClassifier):
@@ -23,29 +42,42 @@ class LogisticRegression(LinearClassifier):
     Σ s_i L(eta_i, y_i) + ‖w‖² / (2 C), with eta = X w + b + offset and s the sample weights; L is
     log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not penalised.
 
+    The parameters are those of scikit-learn 1.9 with the meaning they have there, except that the defaults of
+    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect.
+
     Parameters
     ----------
+    penalty : {"l2", "l1", "elasticnet", None}, optional
+        Deprecated, as in scikit-learn: ``C`` and ``l1_ratio`` say it all. Warns when given.
     C : float, default=1.0
         Inverse strength of the penalty; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available.
-    fit_intercept : bool, default=True
+        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available. None, deprecated, is 0.
+    dual : bool, default=False
+        Accepted for ``solver="liblinear"``; the optimum does not depend on it.
     tol : float, default=1e-8
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective,
         each divided by the scale of its column (the power of two nearest its root mean square).
-    max_iter : int, default=1000
-        Most iterations of the solver.
+    fit_intercept : bool, default=True
+    intercept_scaling : float, default=1
+        Accepted, without effect: no solver penalises the intercept.
+    class_weight : dict or "balanced", optional
+        Factor of the weight of each class; "balanced" is n / (K n_k). Rows of a class of weight 0 do not count.
+    random_state : int, RandomState instance or None, default=None
+        Accepted, without effect: no solver draws random numbers.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
         truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "auto" chooses by shape.
-    class_weight : dict or "balanced", optional
-        Factor of the weight of each class; "balanced" is n / (K n_k).
+        scikit-learn's other names are accepted, and under each of its names what it refuses there is refused:
+        "newton-cholesky" is "newton"; "liblinear", "sag" and "saga" are "auto".
+    max_iter : int, default=1000
+        Most iterations of the solver.
+    verbose : int, default=0
+        Print progress.
     warm_start : bool, default=False
         Start from the coefficients of the previous fit.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
-    verbose : int, default=0
-        Print progress.
 
     Attributes
     ----------
@@ -68,42 +100,60 @@ class LogisticRegression(LinearClassifier):
     """
 
     _parameter_constraints = {
+        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
         "C": [Interval(Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "fit_intercept": ["boolean"],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "dual": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", *solvers.SOLVERS})],
+        "fit_intercept": ["boolean"],
+        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "random_state": ["random_state"],
+        "solver": [StrOptions({"auto", *solvers.SOLVERS, *ALIASES})],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
-        "verbose": ["verbose"],
     }
 
     def __init__(
         self,
-        C=1.0,
+        penalty="deprecated",
         *,
+        C=1.0,
         l1_ratio=0.0,
-        fit_intercept=True,
+        dual=False,
         tol=1e-8,
-        max_iter=1000,
-        solver="auto",
+        fit_intercept=True,
+        intercept_scaling=1,
         class_weight=None,
+        random_state=None,
+        solver="auto",
+        max_iter=1000,
+        verbose=0,
         warm_start=False,
         n_jobs=None,
-        verbose=0,
     ):
+        self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
+        self.dual = dual
         self.tol = tol
-        self.max_iter = max_iter
-        self.solver = solver
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
-        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.solver != "liblinear"
+        return tags
 
     def fit(self, X, y, sample_weight=None, offset=None):
         """Fit the model.
@@ -135,17 +185,14 @@ class LogisticRegression(LinearClassifier):
             If the data are empty, not finite or of wrong shape, weights are negative, or there is but one class.
         """
         self._validate_params()
-        if self.l1_ratio != 0.0:
-            raise ValueError(
-                f"l1_ratio={self.l1_ratio!r}: L1 penalties are not available yet, only l1_ratio=0 (L2) is; use "
-                "sklearn.linear_model.LogisticRegression(solver='saga') for sparse coefficients."
-            )
+        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
         X, y = check_X_y(self, X, y)
         design = as_design(X, self.n_jobs)
         moments = design.column_moments()
         check_finite(self, X, moments[1])
         classes, target = encode(y)
         n_classes = len(classes)
+        check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
         n_samples, n_features = X.shape
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         offset = check_offset(offset, n_samples, n_classes)
@@ -155,21 +202,21 @@ class LogisticRegression(LinearClassifier):
             target,
             weight=weight,
             offset=offset,
-            l2=1.0 / (self.C * total),
+            l2=1.0 / (C * total),
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
             moments=moments,
         )
         objective.n_passes += 1.0  # the moments
-        name = self.solver
+        name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
             name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
         with reporter(self.verbose, name, self.max_iter) as callback:
             result = solvers.SOLVERS[name].function(
                 objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback
             )
-        coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
-        if np.isinf(self.C) and offset is None:
+        coef = _centred(result.coef, C) if n_classes > 2 else result.coef
+        if np.isinf(C) and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
         if result.status in (Status.MAX_ITER, Status.STOPPED):
             self._warn(result, name)
@@ -181,15 +228,32 @@ class LogisticRegression(LinearClassifier):
         self.result_ = result
         return self
 
+    def sparsify(self):
+        """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
+        return self
+
+    def densify(self):
+        """Make ``coef_`` an array again after ``sparsify``; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
+        return self
+
     def _start(self, objective, classes):
         """Return zeros, or the last fit's coefficients where ``warm_start`` asks for them and they have the shape."""
         start = np.zeros(objective.shape)
         if self.warm_start and hasattr(self, "coef_"):
-            previous = np.column_stack([self.coef_, self.intercept_]).astype(np.float64)
+            previous = self._coef()
             if not np.array_equal(self.classes_, classes) or previous.size != start.size:
                 raise ValueError(
                     f"warm_start=True, but the previous fit had coefficients of shape {self.coef_.shape} for classes "
                     f"{self.classes_} and this one needs {objective.shape} for classes {classes}; use warm_start=False."
+                )
+            if not np.isfinite(previous).all():
+                raise ValueError(
+                    "Floating-point under-/overflow: coef_ or intercept_, from which warm_start=True begins, hold NaN "
+                    "or infinity; use warm_start=False."
                 )
             start = previous.reshape(objective.shape)
             if not self.fit_intercept:
@@ -197,10 +261,11 @@ class LogisticRegression(LinearClassifier):
         return start
 
     def _warn(self, result, name):
-        fix = "raise max_iter" if name == "newton" else "raise max_iter, loosen tol, or use solver='newton'"
+        _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
+        fix = "" if name == "newton" else ", loosen tol, or use solver='newton'"
         warnings.warn(
-            f"{name} stopped after {result.n_iter} iterations: {result.status.value}. The violation is "
-            f"{result.violation:.2g}, tol is {self.tol:.2g}; to go on, {fix}.",
+            f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
+            f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",
             ConvergenceWarning,
             stacklevel=3,
         )
