@@ -4,7 +4,10 @@ Used by sklearn.ini. Every case that is expected to fail is listed here with its
 fails the run, and so does an entry that matches no case. LogisticRegressionCV stays scikit-learn's own.
 """
 
+import os
 from fnmatch import fnmatchcase
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # read by scipy when imported: without it, all tests of array APIs are skipped
 
 import numpy as np
 import pytest
