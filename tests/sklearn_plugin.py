@@ -32,7 +32,10 @@ DIFFERENT = {
         "test_large_sparse_matrix[*-sag]",
         "test_large_sparse_matrix[*-saga]",
     ],
-    "coef_ has the dtype of X under every name of a solver": ["test_dtype_match[*-liblinear]"],
+    "callbacks work with every solver, and max_iter=0 is no iteration": [
+        "test_logistic_regression_callback_support[0]",
+        "test_logistic_regression_callback_support_warning",
+    ],
     "entries above 1e30 are fitted under the name liblinear too": ["test_liblinear_with_large_values"],
     "n_jobs is the number of threads": ["test_logisticregression_warns_with_n_jobs"],
     "answers do not depend on random_state": ["test_liblinear_dual_random_state"],
@@ -69,11 +72,6 @@ PENDING = {
         "test_scores_attribute_layout_elasticnet",
     ],
     "LogisticRegressionCV is scikit-learn's still, and less precise": ["test_logistic_cv"],
-    "the callbacks that scikit-learn 1.9 tries out are not available yet": [
-        "test_logistic_regression_callback_fitted_estimator",
-        "test_logistic_regression_callback_support",
-        "test_logistic_regression_callback_support_warning",
-    ],
     "of equally good answers lbfgs finds the one of least norm in scaled columns, not in those of X": [
         "test_glm_regression_unpenalized[*-wide-*-False-lbfgs]",
         "test_glm_regression_unpenalized_hstacked_X[*-wide-*-False-lbfgs]",

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import pickle
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pandas
@@ -72,11 +73,13 @@ def sklearn_fit(X, y, C, **options):
 
 
 def test_defaults_are_those_of_scikit_learn():
-    """All but those that decide how near to the optimum a fit comes; and the same order of all."""
-    classes = LogisticRegression, SklearnLogisticRegression
-    ours, theirs = (list(inspect.signature(cls).parameters.values()) for cls in classes)
-    assert [p.name for p in ours] == [p.name for p in theirs]
-    assert {a.name for a, b in zip(ours, theirs, strict=True) if a != b} == {"solver", "tol", "max_iter"}
+    """Those of 1.9, in the same order, but for those that decide how near to the optimum a fit comes."""
+    theirs = {"penalty": "deprecated", "C": 1.0, "l1_ratio": 0.0, "dual": False, "tol": 1e-4, "fit_intercept": True}
+    theirs |= {"intercept_scaling": 1, "class_weight": None, "random_state": None, "solver": "lbfgs", "max_iter": 100}
+    theirs |= {"verbose": 0, "warm_start": False, "n_jobs": None}
+    ours = {name: parameter.default for name, parameter in inspect.signature(LogisticRegression).parameters.items()}
+    assert list(ours) == list(theirs)
+    assert {name for name in ours if ours[name] != theirs[name]} == {"solver", "tol", "max_iter"}
 
 
 @each_data
@@ -539,6 +542,57 @@ def test_verbose(capsys):
     assert all("newton: iteration" in line and "violation" in line for line in lines)
 
 
+class Recorder:
+    """A callback of scikit-learn that notes the ends of tasks and may ask to stop after an iteration."""
+
+    def __init__(self, last=None):
+        self.last, self.began, self.ended, self.closed = last, [], [], False
+
+    def setup(self, estimator, context):
+        self.estimator = estimator
+
+    def on_fit_task_begin(self, estimator, context):
+        self.began.append(context.task_name)
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
+        self.ended.append((context.task_name, fitted_estimator, metadata))
+        return context.task_name == "iteration" and context.task_id + 1 == self.last
+
+    def teardown(self, estimator, context):
+        self.closed = True
+
+
+@each_solver
+@each_data
+def test_callbacks(X, y, solver):
+    model = LogisticRegression(solver=solver)
+    if find_spec("sklearn.callback") is None:
+        with pytest.raises(ImportError, match="callback"):
+            model.set_callbacks()
+        return
+    recorder = Recorder()
+    weight = np.ones(len(y))
+    assert model.set_callbacks(recorder) is model
+    model.fit(X, y, sample_weight=weight)
+    assert recorder.estimator is model and recorder.closed and not hasattr(model, "_callback_fit_ctx")
+    n_iter = model.n_iter_[0]
+    assert recorder.began == ["fit"] + ["iteration"] * (n_iter + 1)
+    *iterations, (_, empty, _), (name, last, metadata) = recorder.ended
+    assert len(iterations) == n_iter and empty is None and name == "fit" and metadata["sample_weight"] is weight
+    np.testing.assert_array_equal(last.coef_, model.coef_)
+    np.testing.assert_array_equal(last.predict_proba(X), model.predict_proba(X))
+    for done, (_, estimator, _) in enumerate(iterations, 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            short = LogisticRegression(solver=solver, max_iter=done).fit(X, y, sample_weight=weight)
+        np.testing.assert_array_equal(estimator.coef_, short.coef_)
+        np.testing.assert_array_equal(estimator.intercept_, short.intercept_)
+    model.set_callbacks(Recorder(last=2)).fit(X, y)
+    assert model.n_iter_ == 2 and model.result_.status is Status.STOPPED
+    model.set_callbacks().fit(X, y)
+    assert model.n_iter_ == n_iter
+
+
 # --- warnings and errors ----------------------------------------------------------------------------------------
 
 
@@ -721,10 +775,8 @@ def test_l1_is_not_there_yet():
     ids=str,
 )
 def test_what_scikit_learn_refuses_under_its_names(wrong, message):
-    for estimator in (LogisticRegression, SklearnLogisticRegression):
-        if wrong.get("solver") != "auto" or estimator is LogisticRegression:
-            with pytest.raises(ValueError, match=message):
-                estimator(**wrong).fit(X3, Y3)
+    with pytest.raises(ValueError, match=message):
+        LogisticRegression(**wrong).fit(X3, Y3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,6 +13,7 @@ from fastlogreg import solvers
 from fastlogreg.design import as_design
 from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.validation import (
@@ -83,7 +85,8 @@ class LogisticRegression(LinearClassifier):
     ----------
     classes_ : ndarray of shape (n_classes,)
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        In the dtype of X. For more than two classes without a penalty they sum to zero over the classes.
+        In the dtype of X, float64 under the name "liblinear". For more than two classes without a penalty they sum
+        to zero over the classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Sums to zero over more than two classes.
     n_iter_ : ndarray of shape (1,)
@@ -211,22 +214,32 @@ class LogisticRegression(LinearClassifier):
         name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
             name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
+        solver = solvers.SOLVERS[name].function
+        # As in scikit-learn, whose liblinear knows no other.
+        dtype = np.float64 if self.solver == "liblinear" else X.dtype
+        public = partial(_public, n_classes=n_classes, C=C, dtype=dtype)
+        if registered(self):
+            data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+            solver = hooked(solver, self, data, classes, public)
         with reporter(self.verbose, name, self.max_iter) as callback:
-            result = solvers.SOLVERS[name].function(
+            result = solver(
                 objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback
             )
-        coef = _centred(result.coef, C) if n_classes > 2 else result.coef
         if np.isinf(C) and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
-        if result.status in (Status.MAX_ITER, Status.STOPPED):
+        if result.status is Status.MAX_ITER:
             self._warn(result, name)
-        coef = np.atleast_2d(coef).astype(X.dtype)
         self.classes_ = classes
-        self.coef_ = np.ascontiguousarray(coef[:, :-1])
-        self.intercept_ = coef[:, -1].copy()
+        self.coef_, self.intercept_ = public(result.coef)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.result_ = result
         return self
+
+    def set_callbacks(self, *callbacks):
+        """Register callbacks, as scikit-learn tries them out from 1.9 on, for every iteration; return self."""
+        from sklearn.callback import CallbackSupportMixin  # slow to import
+
+        return CallbackSupportMixin.set_callbacks(self, *callbacks)
 
     def sparsify(self):
         """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
@@ -269,6 +282,12 @@ class LogisticRegression(LinearClassifier):
             ConvergenceWarning,
             stacklevel=3,
         )
+
+
+def _public(coef, n_classes, C, dtype):
+    """Return coef_ and intercept_ as users see them."""
+    coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
+    return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
 
 
 def _centred(coef, C):
