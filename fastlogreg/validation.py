@@ -222,8 +222,9 @@ def check_solver(solver, C, l1_ratio, dual, n_classes):
             )
         if n_classes > 2:
             raise ValueError(
-                "The 'liblinear' solver does not support multiclass classification (n_classes >= 3). Use "
-                "solver='auto', or wrap the estimator in a OneVsRestClassifier."
+                "Only binary classification is supported. The 'liblinear' solver does not support multiclass "
+                f"classification, and the data have {n_classes} classes. Use solver='auto', or wrap the estimator in a "
+                "OneVsRestClassifier."
             )
     if l1_ratio > 0.0:
         raise ValueError(

@@ -50,7 +50,7 @@ def mean_objective(model, X, y, C, **terms):
 # --- suites that others wrote -----------------------------------------------------------------------------------
 
 
-@each_solver
+@pytest.mark.parametrize("solver", [*SOLVERS, "liblinear", "newton-cholesky", "sag", "saga"])
 def test_scikit_learn_checks(solver):
     """None fails, and none is skipped but by scikit-learn's own choice of what is installed."""
     model = LogisticRegression() if solver == "auto" else LogisticRegression(solver=solver, tol=1e-12)
