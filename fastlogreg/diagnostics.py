@@ -57,6 +57,6 @@ def check_separation(estimator, result, design, target, scales):
         "then has no maximum; the coefficients only mark where the solver stopped. Use a finite C (C=1.0 is the "
         "default) or leave the separating columns out.",
         SeparationWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return dataclasses.replace(result, status=Status.SEPARATED)

@@ -1,5 +1,8 @@
 """Mean logistic loss plus L2 penalty as a function of the coefficients alone."""
 
+import functools
+import math
+
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
@@ -19,6 +22,12 @@ PANEL_ROWS = 2048
 
 def _padded(size):
     return -(-size // TILE) * TILE
+
+
+@functools.lru_cache(maxsize=1)
+def _on_or_above(size):
+    """Return where a square matrix is on or above its diagonal."""
+    return np.tri(size, dtype=bool).T
 
 
 class Coordinates:
@@ -147,7 +156,7 @@ class LogisticObjective:
     @property
     def n_coef(self):
         """Number of coefficients, intercepts included."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def violation(self, gradient):
         """Return the max-norm of the gradient in scaled coordinates."""
@@ -251,9 +260,8 @@ class LogisticObjective:
         full = np.empty((n_blocks, size, n_blocks, size))
         for k in range(n_blocks):
             for other in range(k, n_blocks):
-                block = np.triu(sums[k, other, :size, :size])
-                block += np.triu(block, 1).T
-                full[k, :, other] = full[other, :, k] = block
+                block = sums[k, other, :size, :size]
+                full[k, :, other] = full[other, :, k] = np.where(_on_or_above(size), block, block.T)
         hessian = full.reshape(self.n_coef, self.n_coef)
         hessian /= self.total_weight
         diagonal = np.einsum("ii->i", hessian).reshape(n_blocks, size)

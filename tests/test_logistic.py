@@ -817,7 +817,6 @@ def test_another_number_of_columns():
         model.predict(X[:, :3])
 
 
-@pytest.mark.xfail(reason="the number and names of features are set before the fit is done")
 def test_interrupted_fit_leaves_the_model_as_it_was(monkeypatch):
     model = LogisticRegression().fit(X, Y)
     before = dict(vars(model))

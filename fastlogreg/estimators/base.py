@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg.design import NO_OFFSET, as_design
@@ -18,6 +19,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def _validate_params(self):
+        """Check the parameters; scikit-learn's own would look up the signature of the class at every fit."""
+        values = {name: getattr(self, name) for name in self._parameter_constraints}
+        validate_parameter_constraints(self._parameter_constraints, values, caller_name=type(self).__name__)
 
     def decision_function(self, X, offset=None):
         """Return the linear predictors eta = X coef + intercept + offset; one pass over X.

@@ -17,6 +17,7 @@ from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.validation import (
+    all_or_nothing,
     check_finite,
     check_offset,
     check_penalty,
@@ -158,6 +159,7 @@ class LogisticRegression(LinearClassifier):
         tags.classifier_tags.multi_class = self.solver != "liblinear"
         return tags
 
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None, offset=None):
         """Fit the model.
 
@@ -280,7 +282,7 @@ class LogisticRegression(LinearClassifier):
             f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
             f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -16,6 +16,7 @@ from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.result import ConvergenceWarning, DivergenceWarning
 from fastlogreg.stochastic import NEVER, Rows, Settings, Stop, Trainer
 from fastlogreg.validation import (
+    all_or_nothing,
     check_finite,
     check_offset,
     check_weight,
@@ -227,6 +228,7 @@ class SGDLogisticRegression(LinearClassifier):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Fit the model.
 
@@ -284,6 +286,7 @@ class SGDLogisticRegression(LinearClassifier):
         self._trainer = trainer
         return self
 
+    @all_or_nothing
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Do one epoch over a part of the data, going on from the weights, updates and random order so far.
 
@@ -483,7 +486,7 @@ class SGDLogisticRegression(LinearClassifier):
         if outcome.status.diverged:
             names = getattr(self, "feature_names_in_", None)
             warnings.warn(
-                stochastic.divergence(outcome, rows, settings, squares, names), DivergenceWarning, stacklevel=3
+                stochastic.divergence(outcome, rows, settings, squares, names), DivergenceWarning, stacklevel=4
             )
         elif self.learning_rate == "auto" and squares.max(initial=0.0) > BAD_SCALE**2 * rows.n_rows:
             j = int(np.argmax(squares))
@@ -494,7 +497,7 @@ class SGDLogisticRegression(LinearClassifier):
                 f"{outcome.learning_rate:.2g}. Scale the features (sklearn.preprocessing.StandardScaler), or use "
                 "LogisticRegression, to which scales do not matter.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         elif outcome.status is Stop.MAX_ITER and self.tol > 0.0:
             losses = outcome.history["train_loss"]
@@ -504,7 +507,7 @@ class SGDLogisticRegression(LinearClassifier):
                 f"loss {fall}; tol is {self.tol:.2g}. Raise max_iter or tol, scale the features, or set tol=0 where a "
                 "fixed number of epochs is meant; LogisticRegression finds the optimum without a learning rate.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

@@ -3,7 +3,8 @@
 from functools import partial
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import eigh
+from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
 from fastlogreg.result import Status
 from fastlogreg.solvers.progress import Progress
@@ -35,12 +36,9 @@ class _Inverse:
         scaled = hessian / self.scales / self.scales[:, None]
         self.null_space = None
         cut = RANK * np.finfo(precision).eps * len(scaled)
-        try:
-            self.factor = cho_factor(scaled, lower=True, check_finite=False)
-            if np.diag(self.factor[0]).min() ** 2 > cut:
-                return
-        except LinAlgError:
-            pass
+        self.factor, failed = dpotrf(scaled, lower=1)
+        if not failed and np.diag(self.factor).min() ** 2 > cut:
+            return
         self.factor = None
         if precision != np.float64:
             return
@@ -57,7 +55,7 @@ class _Inverse:
     def solve(self, gradient):
         scaled = gradient / self.scales
         if self.factor is not None:
-            solution = cho_solve(self.factor, scaled, check_finite=False)
+            solution, _ = dpotrs(self.factor, scaled, lower=1)
         else:
             solution = self.vectors @ ((self.vectors.T @ scaled) / self.values)
         return solution / self.scales
