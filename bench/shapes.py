@@ -2,7 +2,8 @@
 
 Each row is one workload: fits with default settings of fastlogreg, on the shape that the row names, against the solvers
 of scikit-learn, scikit-learn-intelex, glum and liblinear, to the relative suboptimality 1e-7 of an objective computed
-outside all of them (see rivals.py for the race). `--only NAME` (a prefix) and `--seeds N` measure less and write nothing.
+outside all of them (see rivals.py for the race). `--only NAME` (a prefix) and `--seeds N` measure
+less and write nothing.
 """
 
 import argparse
@@ -98,7 +99,7 @@ def unit(X):
     times = in_turns(
         {
             "read": (lambda: None, lambda _: read()),
-            "link": (lambda: None, lambda _: loss_slope(eta, y, np.array([0, n]), loss, slope)),
+            "link": (lambda: None, lambda _: loss_slope(eta, y, np.array([[0, n]]), loss, slope)),
         },
         7,
     )

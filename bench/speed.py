@@ -157,7 +157,7 @@ def link():
     rng = np.random.default_rng(0)
     eta = 2.0 * rng.standard_normal(n)
     y = (eta + rng.logistic(size=n) > 0.0).astype(np.float64)
-    bounds = np.array([0, n])
+    bounds = np.array([[0, n]])
 
     def arrays():
         return eta.copy(), y.copy(), np.ones(n), np.ones(n)  # not zeros: their pages do not exist yet

@@ -123,7 +123,7 @@ LINK_SHAPES = [(10_000, ("loop", "vectorised", "numba")), (1_000_000, ("vectoris
 def test_loss_slope(benchmark, n, library):
     """All on one thread; the vectorised version is scipy's expit and NumPy's logaddexp, results in place."""
     eta = 2.0 * np.random.default_rng(0).standard_normal(n)
-    y, loss, slope, bounds = (eta > 0.5).astype(np.float64), np.ones(n), np.ones(n), np.array([0, n])
+    y, loss, slope, bounds = (eta > 0.5).astype(np.float64), np.ones(n), np.ones(n), np.array([[0, n]])
 
     def loop():
         for i in range(n):

@@ -21,9 +21,21 @@ PARTIAL_DOUBLES = 2**18
 SERIAL_WORK = 2**17
 # One driver call runs at most this many multiply-adds (some 50 ms on one core), so that Ctrl-C is seen in time.
 SEGMENT_WORK = 2**31
+# Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
+LOOK_ROWS = 4096
+
+# A sample of the rows is read in so many runs (a power of two, as chunks are), where they are at least so long.
+SAMPLE_RUNS = 64
+RUN_ROWS = 256
 
 EMPTY = np.empty(0)
 NO_OFFSET = np.empty((0, 0))
+
+
+def split(n_rows, n_parts):
+    """Return (n_parts, 2): the first row of every part and the one after its last."""
+    edges = np.arange(n_parts + 1) * n_rows // n_parts
+    return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
 class Design(Protocol):
@@ -45,17 +57,22 @@ class ArrayDesign:
     Parameters
     ----------
     X : ndarray or CSR
+    shape : tuple
+        Rows that count, and columns.
     threads : int
         Most threads to use.
+    runs : ndarray of shape (SAMPLE_RUNS, 2), optional
+        First row and the one after the last of the runs of rows that count; all rows by default.
     """
 
-    def __init__(self, X, shape, threads):
+    def __init__(self, X, shape, threads, runs=None):
         self.X = X
         self.shape = shape
         self.threads = threads
+        self.runs = runs
         self.dtype = X.data.dtype if isinstance(X, CSR) else X.dtype
-        entries = X.data.size if isinstance(X, CSR) else X.size
-        self.entries_per_row = max(1.0, entries / max(1, shape[0]))
+        entries, n_rows = (X.data.size, X.indptr.size - 1) if isinstance(X, CSR) else (X.size, X.shape[0])
+        self.entries_per_row = max(1.0, entries / max(1, n_rows))
 
     def rows(self, values):
         """Return row-aligned values as they are: all rows are in one place."""
@@ -83,37 +100,65 @@ class ArrayDesign:
         -------
         ndarray of shape (size,) or None
         """
-        first, last = between or (0, self.shape[0])
-        n_rows = last - first
+        n_rows = self.shape[0] if between is None else between[1] - between[0]
         row_work = self.entries_per_row * work
         n_chunks = MAX_CHUNKS if not size else max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // size))
-        n_chunks = int(max(1, min(n_chunks, n_rows, n_rows * row_work // SERIAL_WORK)))
-        n_segments = int(np.ceil(n_rows * row_work / SEGMENT_WORK)) or 1
+        if self.runs is not None and between is None:
+            n_chunks = 2 ** int(np.log2(n_chunks))
+            bounds = self.runs
+        else:
+            n_chunks = int(max(1, min(n_chunks, n_rows, n_rows * row_work // SERIAL_WORK)))
+            n_segments = int(np.ceil(n_rows * row_work / SEGMENT_WORK)) or 1
+            bounds = split(n_rows, n_segments * n_chunks) + (between[0] if between else 0)
         threads = self.threads if n_chunks > 1 else 1
-        bounds = first + np.arange(n_segments * n_chunks + 1) * n_rows // (n_segments * n_chunks)
         out = () if size is None else (np.zeros((n_chunks, size)),)
         if scratch is not None:
             shared = (*shared, np.empty((n_chunks, *scratch[0]), dtype=scratch[1]))
-        for segment in range(n_segments):
-            here = bounds[segment * n_chunks : (segment + 1) * n_chunks + 1]
-            kernel(self.X, *rows, *shared, here, *out, threads=threads)
+        for first in range(0, len(bounds), n_chunks):
+            kernel(self.X, *rows, *shared, bounds[first : first + n_chunks], *out, threads=threads)
         return out[0].sum(axis=0) if out else None
 
     def sample(self, n_rows):
-        """Return a design of n_rows rows spread evenly over X, and their indices.
+        """Return a design of about n_rows rows spread evenly over X, and their indices; None where they are runs.
 
-        One row is drawn from each of n_rows equal ranges, so that rows sorted by class or time are all represented;
-        the draw within a range avoids resonance with periodic data. The same rows every time.
+        Few rows are copied, one drawn from each of n_rows equal ranges, so that rows sorted by class or time are all
+        represented; the draw within a range avoids resonance with periodic data. Many rows are SAMPLE_RUNS runs, drawn
+        likewise and read where they are: a random row costs a miss of every cache, and copies cost memory. The same
+        rows every time.
         """
-        edges = np.arange(n_rows + 1) * self.shape[0] // n_rows
-        index = np.random.default_rng(0).integers(edges[:-1], edges[1:])
-        if isinstance(self.X, CSR):
-            return as_design(_matrix(self.X)[index], self.threads), index
-        return as_design(self.X[index], self.threads), index
+        n_total, n_columns = self.shape
+        random = np.random.default_rng(0)
+        if n_rows < SAMPLE_RUNS * RUN_ROWS and n_rows * n_columns <= 2 * n_total:
+            edges = np.arange(n_rows + 1) * n_total // n_rows
+            index = random.integers(edges[:-1], edges[1:])
+            X = _matrix(self.X) if isinstance(self.X, CSR) else self.X
+            return as_design(X[index], self.threads), index
+        length = -(-n_rows // SAMPLE_RUNS)
+        edges = np.arange(SAMPLE_RUNS + 1) * n_total // SAMPLE_RUNS
+        starts = random.integers(edges[:-1], edges[1:] - length + 1)
+        runs = np.stack([starts, starts + length], axis=1)
+        return ArrayDesign(self.X, (length * SAMPLE_RUNS, n_columns), self.threads, runs), None
 
     def column_moments(self):
         """Return Σ x and Σ x² of every column, (2, n_features), not finite where an entry is not; one pass."""
         return self.run(columns.moments, size=2 * self.shape[1]).reshape(2, -1)
+
+    def largest(self, columns):
+        """Return the largest magnitude in each of some columns."""
+        if isinstance(self.X, CSR):
+            return np.asarray(abs(_matrix(self.X)[:, columns]).max(axis=0).todense()).ravel()
+        largest = np.zeros(len(columns))
+        for first in range(0, self.shape[0] if len(columns) else 0, LOOK_ROWS):
+            values = np.abs(self.X[first : first + LOOK_ROWS, columns])
+            np.maximum(largest, values.max(axis=0), out=largest)
+        return largest
+
+    def times(self, units):
+        """Return a design of X with column j multiplied by units[j]: a copy."""
+        units = units.astype(self.dtype)
+        if isinstance(self.X, CSR):
+            return as_design(_matrix(self.X._replace(data=self.X.data * units[self.X.indices])), self.threads)
+        return as_design(self.X * units, self.threads)
 
 
 def _read_only(array):

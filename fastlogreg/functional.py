@@ -7,7 +7,7 @@ Losses are weighted means over rows, as a function of coef alone: coef (n_featur
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from fastlogreg.design import MAX_CHUNKS, SERIAL_WORK, as_design
+from fastlogreg.design import MAX_CHUNKS, SERIAL_WORK, as_design, split
 from fastlogreg.kernels import predict
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.threads import allowed_threads
@@ -173,11 +173,10 @@ def _floats(eta, ndim=None):
 
 
 def _chunks(values, n_jobs):
-    """Return the first row of every chunk, and the threads they are worth."""
+    """Return the rows of every chunk, and the threads they are worth."""
     rows = values.shape[0]
     n_chunks = max(1, min(MAX_CHUNKS, 8 * values.size // SERIAL_WORK, rows))
-    bounds = np.arange(n_chunks + 1) * rows // n_chunks
-    return bounds, allowed_threads(n_jobs) if n_chunks > 1 else 1
+    return split(rows, n_chunks), allowed_threads(n_jobs) if n_chunks > 1 else 1
 
 
 def _elementwise(kernel, eta, n_jobs):

@@ -18,6 +18,8 @@ PANEL_BYTES = 2**17
 # chunks' partial sums, four at least, would take more memory than the data deserve.
 OWN_HESSIAN = 1024
 PANEL_ROWS = 2048
+# Largest factor between the mean squares of a column and of its part in a sample that stands for the whole.
+COVERED = 3.0
 
 
 def _padded(size):
@@ -38,13 +40,14 @@ class Coordinates:
     moments : ndarray of shape (2, n_features)
         Σ x and Σ x² of the columns.
     n_rows : int
-    l2 : float
+    l2 : float or ndarray of shape (n_features,)
         Strength of the penalty: curvature that does not come from the rows.
     centre : bool
         Whether there is an intercept to take up the centring.
 
     Attributes
     ----------
+    mean_squares : ndarray of shape (n_features,)
     scales : ndarray of shape (n_features + 1,)
         The power of two nearest the root mean square of each column, 1 where a column is zero and for the intercept.
 
@@ -60,6 +63,7 @@ class Coordinates:
         means, squares = moments / max(1, n_rows)
         rms = np.sqrt(squares)
         rms[rms == 0.0] = 1.0
+        self.mean_squares = squares
         self.scales = np.append(np.exp2(np.round(np.log2(rms))), 1.0)
         self.means = means if centre else np.zeros_like(means)
         # A constant column has no spread to scale by; its direction is the intercept's.
@@ -90,7 +94,7 @@ class Coordinates:
 
 
 class LogisticObjective:
-    """F(coef) = Σ w_i L(eta_i, y_i) / Σ w_i + ½ l2 Σ coef_j², eta = X coef + intercept + offset.
+    """F(coef) = Σ w_i L(eta_i, y_i) / Σ w_i + ½ Σ l2_j coef_j², eta = X coef + intercept + offset.
 
     L is log(1 + exp(eta)) - y eta for two classes and logsumexp(eta) - eta_y for more. The intercept, last in coef,
     is not penalised. Every method's answer depends on its arguments only, and costs one pass over X.
@@ -103,8 +107,8 @@ class LogisticObjective:
         In [0, 1], float64, for two classes; class index, int64, for more.
     weight : ndarray of shape (n_samples,), optional
     offset : ndarray of shape (n_samples,) or (n_samples, n_classes), optional
-    l2 : float
-        Strength of the penalty on the scale of the mean loss: 1 / (C Σ w).
+    l2 : float or ndarray of shape (n_features,)
+        Strength of the penalty on the scale of the mean loss, 1 / (C Σ w); of every column where their units differ.
     n_classes : int
     fit_intercept : bool
         If False the derivatives in the intercept are zero, so that it stays where it starts.
@@ -135,23 +139,39 @@ class LogisticObjective:
         self.coordinates = Coordinates(moments, n_rows, l2=l2, centre=fit_intercept)
 
     def sample(self, n_rows):
-        """Return the objective of n_rows rows spread evenly over the data; they need not hold every class."""
+        """Return the objective of about n_rows rows spread evenly over the data; they need not hold every class."""
         design, index = self.design.sample(n_rows)
-        return LogisticObjective(
+        rows = slice(None) if index is None else index
+        sample = LogisticObjective(
             design,
-            self._y[index],
-            weight=self._weight[index] if self._weight.size else None,
-            offset=self._offset[index] if self._offset.size else None,
+            self._y[rows],
+            weight=self._weight[rows] if self._weight.size else None,
+            offset=self._offset[rows] if self.has_offset else None,
             l2=self.l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
-            moments=self._moments * (n_rows / self.design.shape[0]),
+            moments=self._moments * (design.shape[0] / self.design.shape[0]),
         )
+        if index is None and self._weight.size:
+            sample.total_weight = float(sum(self._weight[first:last].sum() for first, last in design.runs))
+        return sample
+
+    def covers(self, sample):
+        """Whether every column has its share of squares in a sample, so that its Hessian can stand for this one's."""
+        expected = sample.coordinates.mean_squares
+        found = sample.design.column_moments()[1] / sample.design.shape[0]
+        sample.n_passes += 1.0
+        return bool((found > expected / COVERED).all() and (found < expected * COVERED).all())
 
     @property
     def has_offset(self):
         """Whether an offset was given."""
         return self._offset.size > 0
+
+    @property
+    def penalised(self):
+        """Whether there is a penalty on any coefficient."""
+        return bool(np.any(self.l2))
 
     @property
     def n_coef(self):
@@ -226,6 +246,22 @@ class LogisticObjective:
             product[..., -1] = 0.0
         return product
 
+    def gram(self):
+        """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.
+
+        It is the Hessian of two classes at coefficients of zero.
+        """
+        rows = LogisticObjective(
+            self.design,
+            np.zeros(len(self._y)),
+            weight=self._weight if self._weight.size else None,
+            fit_intercept=self.fit_intercept,
+            moments=self._moments,
+        )
+        rows.total_weight = self.total_weight
+        self.n_passes += 1.0
+        return rows.value_gradient_hessian(np.zeros(self.shape[-1]))[2]
+
     # --- how kernels are called ---------------------------------------------------------------------------------
 
     @property
@@ -251,7 +287,7 @@ class LogisticObjective:
         gradient[..., :-1] += self.l2 * coef[..., :-1]
         if not self.fit_intercept:
             gradient[..., -1] = 0.0
-        return float(value) / self.total_weight + 0.5 * self.l2 * float(np.sum(coef[..., :-1] ** 2)), gradient
+        return float(value) / self.total_weight + 0.5 * float(np.sum(self.l2 * coef[..., :-1] ** 2)), gradient
 
     def _hessian(self, sums):
         """Return the full symmetric Hessian of F from the kernel's blocks and tiles on and above the diagonal."""

@@ -9,11 +9,10 @@ import dataclasses
 import enum
 import sys
 import time
-from itertools import pairwise
 
 import numpy as np
 
-from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, SERIAL_WORK
+from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, SERIAL_WORK, split
 from fastlogreg.kernels import binary, descent, stochastic
 from fastlogreg.kernels.blocks import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
@@ -147,10 +146,10 @@ class Rows:
         self.row_work = (self.design.entries_per_row + ROW_WORK) * self.n_outputs
 
     def bounds(self, size):
-        """Return the first row of every chunk, by the shape of the data alone; size is that of a partial sum."""
+        """Return the rows of every chunk, by the shape of the data alone; size is that of a partial sum."""
         most = max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // size))
         n_chunks = int(max(1, min(most, self.n_rows, self.n_rows * self.row_work // SERIAL_WORK)))
-        return np.arange(n_chunks + 1) * self.n_rows // n_chunks
+        return split(self.n_rows, n_chunks)
 
     def costs(self, coef):
         """Return mean loss and mean quadratic cost at coef; one pass."""
@@ -259,10 +258,10 @@ def descend(rows, validation, settings, start, report):
         watched,
     )
     held_out = validation or rows  # without validation data no chunk of them is visited
-    bounds = [[1, *ends] for ends in pairwise(rows.bounds(coef.size))]
+    bounds = [[1, *ends] for ends in rows.bounds(coef.size)]
     threads = rows.design.threads if rows.n_rows * rows.row_work > SHORT_WORK else 1
     if validation is not None:
-        bounds += [[0, *ends] for ends in pairwise(validation.bounds(coef.size))]
+        bounds += [[0, *ends] for ends in validation.bounds(coef.size)]
     totals = np.array([rows.total, held_out.total])
     work = rows.n_rows * rows.row_work + (0.0 if validation is None else validation.n_rows * validation.row_work)
     updates = int(max(1, CALL_WORK // work))

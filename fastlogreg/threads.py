@@ -7,7 +7,9 @@ import joblib
 
 
 def allowed_threads(n_jobs=None):
-    """Return the number of threads for ``n_jobs``: None is all cores the process is allowed, -1 likewise."""
+    """Return the number of threads for ``n_jobs``: None or -1 is all cores the process is allowed."""
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0 has no meaning; use None or -1 for all cores, or the number of threads")
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     allowed = _cores(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))
     if n_jobs is None:

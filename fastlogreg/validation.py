@@ -83,8 +83,8 @@ def _first_text(X):
     return f"row {row}, column {column}{name} of X"
 
 
-def check_finite(estimator, X, squares, *, fitting=True):
-    """Raise a ValueError that names the first NaN or infinite entry of X, or a column too large for a fit.
+def check_finite(estimator, X, squares, *, squared=True):
+    """Raise a ValueError that names the first NaN or infinite entry of X, or a column whose squares overflow.
 
     Parameters
     ----------
@@ -93,8 +93,8 @@ def check_finite(estimator, X, squares, *, fitting=True):
     X : ndarray or CSR matrix or array
     squares : ndarray of shape (n_features,)
         Σ x² of every column, from a pass over X: only where one is not finite are entries looked at.
-    fitting : bool
-        Whether squares of the columns are needed; predictions do without.
+    squared : bool
+        Whether the squares are needed.
     """
     names = getattr(estimator, "feature_names_in_", None)
     suspects = np.flatnonzero(~np.isfinite(squares))
@@ -110,10 +110,23 @@ def check_finite(estimator, X, squares, *, fitting=True):
                 f"the first is in row {bad[0]}, column {column}{name}. Impute or drop such rows, for example with "
                 "sklearn.impute.SimpleImputer in a pipeline."
             )
-    if fitting and suspects.size:
+    if squared and suspects.size:
         raise ValueError(
             f"Column {column}{name} of X holds values as large as {np.abs(values).max():.2g}, whose squares overflow. "
             "Divide it by a power of ten."
+        )
+
+
+def check_coef(estimator, coef):
+    """Raise a ValueError that names the first column whose coefficient, of (n_classes, n_features), overflows."""
+    finite = np.isfinite(coef).all(axis=0)
+    if not finite.all():
+        column = int(np.argmin(finite))
+        names = getattr(estimator, "feature_names_in_", None)
+        name = f" ({names[column]!r})" if names is not None else ""
+        raise ValueError(
+            f"The coefficient of column {column}{name} of X is too large for {coef.dtype!r}, as the entries of the "
+            "column are tiny. Multiply the column by a power of ten."
         )
 
 

@@ -72,11 +72,6 @@ PENDING = {
         "test_scores_attribute_layout_elasticnet",
     ],
     "LogisticRegressionCV is scikit-learn's still, and less precise": ["test_logistic_cv"],
-    "of equally good answers lbfgs finds the one of least norm in scaled columns, not in those of X": [
-        "test_glm_regression_unpenalized[*-wide-*-False-lbfgs]",
-        "test_glm_regression_unpenalized_hstacked_X[*-wide-*-False-lbfgs]",
-        "test_glm_regression_unpenalized_vstacked_X[*-wide-*-False-lbfgs]",
-    ],
 }
 
 fits = []  # of LogisticRegression in the running test

@@ -51,11 +51,12 @@ class Partition(ArrayDesign):
 
     def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=None, between=None):
         calls = self.split(*(between or (0, self.shape[0])))
-        n_chunks = len(calls[0]) - 1
+        n_chunks = len(calls[0]) - 1  # calls hold the edges between chunks
         out = () if size is None else (np.zeros((n_chunks, size)),)
         if scratch is not None:
             shared = (*shared, np.full((n_chunks, *scratch[0]), np.nan, dtype=scratch[1]))
-        for bounds in calls:
+        for edges in calls:
+            bounds = np.stack([edges[:-1], edges[1:]], axis=1)
             kernel(self.X, *rows, *shared, bounds, *out, threads=self.threads)
         return out[0].sum(axis=0) if out else None
 

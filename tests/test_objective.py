@@ -11,6 +11,7 @@ from fastlogreg import objective as objective_module
 from fastlogreg.design import as_design
 from fastlogreg.kernels.blocks import CSR
 from fastlogreg.objective import Coordinates, LogisticObjective
+from fastlogreg.units import column_units
 from problems import random_coef, random_problem
 
 
@@ -192,6 +193,21 @@ def test_inner_coordinates(centre, shape):
         np.testing.assert_allclose(columns.std(axis=0), [1, 1, 1, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_gram(n_classes, fit_intercept):
+    problem = random_problem(60, 4, n_classes, weighted=True, shifted=True, l2=0.3, fit_intercept=fit_intercept)
+    objective = make_objective(problem)
+    before = objective.n_passes
+    rows = naive.with_ones(problem.X)
+    expected = (rows.T * problem.weight) @ rows / (4 * problem.weight.sum())
+    if not fit_intercept:
+        expected[-1] = expected[:, -1] = 0.0
+        expected[-1, -1] = 1.0
+    np.testing.assert_allclose(objective.gram(), expected, rtol=1e-12, atol=1e-15)
+    assert objective.n_passes == before + 1
+
+
 # --- designs ----------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +238,27 @@ def test_sample_is_rows_of_x_spread_evenly(storage):
     assert (np.diff(index) > 0).all() and index[0] < 12 and index[-1] >= 988
     again = as_design(X).sample(90)[1]
     np.testing.assert_array_equal(index, again)
+
+
+@pytest.mark.parametrize("storage", KERNEL)
+def test_columns_in_other_units(storage):
+    X = KERNEL[storage](random_problem(5000, 4).X * [1.0, 0.0, -3.0, 1.0])
+    design, units = as_design(X), np.array([1.0, 2.0, 0.0, 0.25])
+    np.testing.assert_array_equal(design.largest(np.array([2, 1])), np.abs(naive.dense(X))[:, [2, 1]].max(axis=0))
+    assert design.largest(np.array([], dtype=int)).shape == (0,)
+    before, other = naive.dense(X).copy(), design.times(units)
+    assert other.dtype == design.dtype and other.shape == design.shape
+    np.testing.assert_array_equal(naive.dense(other.X), before * units)
+    np.testing.assert_array_equal(naive.dense(X), before)
+
+
+@pytest.mark.parametrize("storage", KERNEL)
+def test_no_column_of_ordinary_data_is_rescaled(storage):
+    """Nor one of zeros, which looks like one whose squares underflow."""
+    X = KERNEL[storage](random_problem(50, 4).X * [1.0, 0.0, 1e8, 1e-8])
+    design = as_design(X)
+    for l2 in (0.0, 1e-3):
+        assert column_units(design, design.column_moments()[1], l2) is None
 
 
 def test_sample_of_the_objective():

@@ -386,9 +386,8 @@ assert np.array_equal(model.fit(X, y).coef_.ravel(), SERIAL[:40])
     assert waited < 2.0  # half a second is what is meant, on a machine that has time
 
 
-@pytest.mark.xfail(reason="an interrupt that meets a callback from LLVM is lost")
 def test_interrupt_while_compiling(tmp_path):
-    """Python can only report an exception from a callback that C calls, and forget it."""
+    """Python can only report an exception from a callback that C calls, and forget it: the interrupt is held back."""
     code = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -407,8 +406,47 @@ try:
 except KeyboardInterrupt:
     print("interrupted", end="")
 assert interrupts
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert np.isfinite(functional.log1pexp(X)).all()
 """
     assert run(tmp_path, code, common=SMALL, NUMBA_CACHE_DIR=tmp_path / "cache") == "interrupted"
+
+
+@pytest.mark.parametrize("handler", ["signal.SIG_IGN", "signal.SIG_DFL", "lambda *caught: interrupts.append(caught)"])
+def test_compiling_leaves_handlers_of_interrupts_as_they_are(handler, tmp_path):
+    """In the main thread and in others, and a handler of the user's own is called."""
+    code = f"""
+import signal, threading
+interrupts = []
+handler = {handler}
+signal.signal(signal.SIGINT, handler)
+from fastlogreg import functional
+from fastlogreg.kernels import jit
+compiling = jit.Driver._compile
+def interrupted(*args):
+    if callable(handler):
+        signal.raise_signal(signal.SIGINT)
+        assert not interrupts
+    return compiling(*args)
+jit.Driver._compile = interrupted
+functional.log1pexp(X)
+assert signal.getsignal(signal.SIGINT) is handler
+assert len(interrupts) == callable(handler)
+jit.Driver._compile = compiling
+thread = threading.Thread(target=functional.sigmoid, args=(X,))
+thread.start()
+thread.join()
+assert signal.getsignal(signal.SIGINT) is handler
+def failing(*args):
+    raise MemoryError
+jit.Driver._compile = failing
+try:
+    functional.softmax(X)
+except MemoryError:
+    print("failed", end="")
+assert signal.getsignal(signal.SIGINT) is handler
+"""
+    assert run(tmp_path, code, common=SMALL) == "failed"
 
 
 def test_memory_stays_flat_over_many_fits(tmp_path):

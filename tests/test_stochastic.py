@@ -508,6 +508,8 @@ def test_validation_data_that_make_no_sense():
         model.fit(X, y, X_val=X, y_val=y + 1)
     with pytest.raises(ValueError, match="NaN"):
         model.fit(X, y, X_val=X * np.nan, y_val=y)
+    with pytest.raises(ValueError, match=r"Column 1 of X holds values as large as .*e\+200, .* Divide it"):
+        model.fit(X * [1.0, 1e200], y)
     with pytest.raises(NotFittedError):
         SGDLogisticRegression().predict(X)
 

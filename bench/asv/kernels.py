@@ -99,7 +99,7 @@ class Link:
 
         n = 1_000_000
         eta = 2.0 * np.random.default_rng(0).standard_normal(n)
-        self.kernel, self.bounds = loss_slope, np.array([0, n])
+        self.kernel, self.bounds = loss_slope, np.array([[0, n]])
         self.arrays = eta, (eta > 0.0).astype(np.float64), np.empty(n), np.empty(n)
         self.time_loss_slope()
 

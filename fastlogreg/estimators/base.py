@@ -114,5 +114,5 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         design.run(kernel, (offset, out), (coef,), work=len(coef))
         # An infinite entry of X shows as such, or as a probability of zero.
         if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
-            check_finite(self, X, design.column_moments()[1], fitting=False)
+            check_finite(self, X, design.column_moments()[1], squared=False)
         return out if X.dtype == np.float64 else out.astype(X.dtype)

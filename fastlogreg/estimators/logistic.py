@@ -1,6 +1,7 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 
@@ -16,8 +17,10 @@ from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
+from fastlogreg.units import column_units, from_units, to_units
 from fastlogreg.validation import (
     all_or_nothing,
+    check_coef,
     check_finite,
     check_offset,
     check_penalty,
@@ -100,7 +103,9 @@ class LogisticRegression(LinearClassifier):
 
     Notes
     -----
-    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64.
+    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64. The
+    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect: the fit then
+    works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as given.
     """
 
     _parameter_constraints = {
@@ -187,14 +192,15 @@ class LogisticRegression(LinearClassifier):
         Raises
         ------
         ValueError
-            If the data are empty, not finite or of wrong shape, weights are negative, or there is but one class.
+            If the data are empty, not finite or of wrong shape, weights are negative, there is but one class, or a
+            column is so small that its coefficient overflows.
         """
         self._validate_params()
         C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
         X, y = check_X_y(self, X, y)
         design = as_design(X, self.n_jobs)
         moments = design.column_moments()
-        check_finite(self, X, moments[1])
+        check_finite(self, X, moments[1], squared=False)
         classes, target = encode(y)
         n_classes = len(classes)
         check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
@@ -202,17 +208,24 @@ class LogisticRegression(LinearClassifier):
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
-        objective = LogisticObjective(
-            design,
-            target,
+        l2 = 1.0 / (C * total)
+        objective_of = partial(
+            LogisticObjective,
+            y=target,
             weight=weight,
             offset=offset,
-            l2=1.0 / (C * total),
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
-            moments=moments,
         )
-        objective.n_passes += 1.0  # the moments
+        units = column_units(design, moments[1], l2)
+        if units is None:
+            objective = objective_of(design, l2=l2, moments=moments)
+            objective.n_passes += 1.0  # the moments
+        else:
+            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units)
+            factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
+            objective = objective_of(design, l2=l2 * factors * factors)
+            objective.n_passes += 1.0
         name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
             name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
@@ -220,19 +233,28 @@ class LogisticRegression(LinearClassifier):
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else X.dtype
         public = partial(_public, n_classes=n_classes, C=C, dtype=dtype)
+
+        def outer(coef):
+            return coef if units is None else from_units(coef, units, plain, l2)
+
         if registered(self):
             data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
-            solver = hooked(solver, self, data, classes, public)
+            solver = hooked(solver, self, data, classes, lambda coef: public(outer(coef)))
         with reporter(self.verbose, name, self.max_iter) as callback:
-            result = solver(
-                objective, self._start(objective, classes), tol=self.tol, max_iter=self.max_iter, callback=callback
-            )
+            start = self._start(objective, classes)
+            if units is not None:
+                start = to_units(start, units)
+            result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
         if np.isinf(C) and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
+        if units is not None:
+            result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
         if result.status is Status.MAX_ITER:
             self._warn(result, name)
+        coef, intercept = public(result.coef)
+        check_coef(self, coef)
         self.classes_ = classes
-        self.coef_, self.intercept_ = public(result.coef)
+        self.coef_, self.intercept_ = coef, intercept
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.result_ = result
         return self
@@ -288,7 +310,8 @@ class LogisticRegression(LinearClassifier):
 
 def _public(coef, n_classes, C, dtype):
     """Return coef_ and intercept_ as users see them."""
-    coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
+    with np.errstate(over="ignore"):
+        coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
     return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
 
 

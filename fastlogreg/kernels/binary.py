@@ -1,7 +1,7 @@
 """Binary logistic loss over rows: value, gradient, Hessian, Hessian-vector product, each in one read of X.
 
 Shapes: y (n,) in [0, 1]; weight and offset (n,), or empty where there is none; coef (p + 1,), intercept last;
-bounds (n_chunks + 1,), the first row of every chunk; out (n_chunks, size), one row of partial sums a chunk.
+bounds (n_chunks, 2), the first row of every chunk and the one after its last; out (n_chunks, size), partial sums.
 """
 
 import numpy as np
@@ -82,9 +82,9 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
 @driver
 def value_gradient(X, y, weight, offset, coef, bounds, out):
     """Drive value_gradient_rows; out has p + 2 columns."""
-    work = np.empty((bounds.size - 1, 3, block_rows(X)))
-    for c in prange(bounds.size - 1):
-        value_gradient_rows(X, y, weight, offset, coef, bounds[c], bounds[c + 1], work[c], out[c])
+    work = np.empty((bounds.shape[0], 3, block_rows(X)))
+    for c in prange(bounds.shape[0]):
+        value_gradient_rows(X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out[c])
 
 
 # --- value, gradient and Hessian --------------------------------------------------------------------------------
@@ -122,10 +122,10 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
 @driver
 def value_gradient_hessian(X, y, weight, offset, coef, out_panel, bounds, out):
     """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size) is its workspace, out 1 + p + 1 + q * q wide."""
-    work = np.zeros((bounds.size - 1, 4, out_panel.shape[2]))
-    for c in prange(bounds.size - 1):
+    work = np.zeros((bounds.shape[0], 4, out_panel.shape[2]))
+    for c in prange(bounds.shape[0]):
         value_gradient_hessian_rows(
-            X, y, weight, offset, coef, bounds[c], bounds[c + 1], out_panel[c], work[c], out[c]
+            X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], out_panel[c], work[c], out[c]
         )
 
 
@@ -153,9 +153,9 @@ def hessian_product_rows(X, y, weight, offset, coef, vector, start, stop, work, 
 @driver
 def hessian_product(X, y, weight, offset, coef, vector, bounds, out):
     """Drive hessian_product_rows; out has p + 1 columns."""
-    work = np.empty((bounds.size - 1, 3, block_rows(X)))
-    for c in prange(bounds.size - 1):
-        hessian_product_rows(X, y, weight, offset, coef, vector, bounds[c], bounds[c + 1], work[c], out[c])
+    work = np.empty((bounds.shape[0], 3, block_rows(X)))
+    for c in prange(bounds.shape[0]):
+        hessian_product_rows(X, y, weight, offset, coef, vector, bounds[c, 0], bounds[c, 1], work[c], out[c])
 
 
 # --- panels for BLAS --------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
 @driver
 def scaled_panel(X, y, weight, offset, coef, out_panel, origin, bounds, out):
     """Drive scaled_panel_rows; out has p + 2 columns."""
-    work = np.empty((bounds.size - 1, 3, block_rows(X)))
-    for c in prange(bounds.size - 1):
+    work = np.empty((bounds.shape[0], 3, block_rows(X)))
+    for c in prange(bounds.shape[0]):
         scaled_panel_rows(
-            X, y, weight, offset, coef, out_panel, origin, bounds[c], bounds[c + 1], work[c], out[c]
+            X, y, weight, offset, coef, out_panel, origin, bounds[c, 0], bounds[c, 1], work[c], out[c]
         )

@@ -22,6 +22,6 @@ def moments_rows(X, start, stop, work, out):
 @driver
 def moments(X, bounds, out):
     """Drive moments_rows; out has 2 p columns."""
-    work = np.zeros((bounds.size - 1, 2, moments_width(X)))
-    for c in prange(bounds.size - 1):
-        moments_rows(X, bounds[c], bounds[c + 1], work[c], out[c])
+    work = np.zeros((bounds.shape[0], 2, moments_width(X)))
+    for c in prange(bounds.shape[0]):
+        moments_rows(X, bounds[c, 0], bounds[c, 1], work[c], out[c])

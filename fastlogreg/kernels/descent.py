@@ -188,9 +188,9 @@ def cost_rows(X, y, weight, coef, gradient, start, stop, work, out):
 @driver
 def cost(X, y, weight, coef, bounds, out):
     """Loss and quadratic cost, summed over rows; out has three columns."""
-    work = np.empty((bounds.size - 1, 2, min(MOST_ROWS, block_rows(X))))
-    for c in prange(bounds.size - 1):
-        cost_rows(X, y, weight, coef, False, bounds[c], bounds[c + 1], work[c], out[c])
+    work = np.empty((bounds.shape[0], 2, min(MOST_ROWS, block_rows(X))))
+    for c in prange(bounds.shape[0]):
+        cost_rows(X, y, weight, coef, False, bounds[c, 0], bounds[c, 1], work[c], out[c])
 
 
 # --- costs of a block, softmax ----------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def softmax_rows(X, y, weight, coef, n_classes, gradient, start, stop, panel, pr
 @driver
 def softmax_cost(X, y, weight, coef, n_classes, bounds, out):
     """As cost, for more classes."""
-    n_chunks = bounds.size - 1
+    n_chunks = bounds.shape[0]
     padded_classes, q = coef.shape
     size = block_size(q, n_classes)
     panel = np.empty((n_chunks, q, size))
@@ -241,8 +241,8 @@ def softmax_cost(X, y, weight, coef, n_classes, bounds, out):
             coef,
             n_classes,
             False,
-            bounds[c],
-            bounds[c + 1],
+            bounds[c, 0],
+            bounds[c, 1],
             panel[c],
             prob[c],
             work[c],

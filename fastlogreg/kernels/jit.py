@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import multiprocessing
 import os
+import signal
 import threading
 import types as python_types
 import warnings
@@ -65,6 +66,27 @@ def _key(value):
     return type(value)
 
 
+@contextlib.contextmanager
+def _interrupts_held():
+    """Hold back Ctrl-C in the main thread, the only one that sees it, until the end of the block.
+
+    LLVM calls back into Python, where an exception could only be reported and forgotten: the interrupt would be lost,
+    and what LLVM asked for would be missing.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    held: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *caught: held.append(caught))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            handler(*held[0])
+
+
 class Driver:
     """An entry point from Python, compiled on its first use for the types it is called with.
 
@@ -98,7 +120,7 @@ class Driver:
             return self.compiled[key]
         except KeyError:
             pass
-        with _LOCK:  # two threads that meet a new signature compile it once
+        with _LOCK, _interrupts_held():  # two threads that meet a new signature compile it once
             if key not in self.compiled:
                 self.compiled[key] = self._compile(args, parallel)
         return self.compiled[key]

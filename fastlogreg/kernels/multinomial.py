@@ -1,7 +1,7 @@
 """Multinomial logistic loss over rows, blockwise: panel, product with all classes, softmax, product back.
 
 Shapes: y (n,) class index, int64; weight (n,), or empty; offset (n, n_classes), or (0, 0); coef (K, q), intercept in
-column p, rows and columns padded with zeros to whole tiles; bounds (n_chunks + 1,), out (n_chunks, size) as in
+column p, rows and columns padded with zeros to whole tiles; bounds (n_chunks, 2), out (n_chunks, size) as in
 binary.py. Inside a block eta and prob are (K, n_rows), one class after another, so that every loop is a vector loop
 over rows whatever K is.
 """
@@ -119,14 +119,14 @@ def value_gradient_rows(X, y, weight, offset, coef, n_classes, start, stop, pane
 def value_gradient(X, y, weight, offset, coef, n_classes, bounds, out):
     """Drive value_gradient_rows; out has 1 + coef.size columns."""
     padded_classes, q = coef.shape
-    n_chunks = bounds.size - 1
+    n_chunks = bounds.shape[0]
     size = block_size(q, n_classes)
     panel = np.empty((n_chunks, q, size))
     prob = np.zeros((n_chunks, padded_classes, size))
     work = np.empty((n_chunks, n_classes + 4, size))
     for c in prange(n_chunks):
         value_gradient_rows(
-            X, y, weight, offset, coef, n_classes, bounds[c], bounds[c + 1], panel[c], prob[c], work[c], out[c]
+            X, y, weight, offset, coef, n_classes, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
         )
 
 
@@ -172,14 +172,14 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, n_classes, start, st
 def value_gradient_hessian(X, y, weight, offset, coef, n_classes, bounds, out):
     """Drive value_gradient_hessian_rows; out has 1 + coef.size + (n_classes * q)**2 columns."""
     padded_classes, q = coef.shape
-    n_chunks = bounds.size - 1
+    n_chunks = bounds.shape[0]
     size = block_size(2 * q, n_classes)
     panel = np.empty((n_chunks, 2, q, size))
     prob = np.zeros((n_chunks, 2, padded_classes, size))
     work = np.empty((n_chunks, n_classes + 4, size))
     for c in prange(n_chunks):
         value_gradient_hessian_rows(
-            X, y, weight, offset, coef, n_classes, bounds[c], bounds[c + 1], panel[c], prob[c], work[c], out[c]
+            X, y, weight, offset, coef, n_classes, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
         )
 
 
@@ -220,12 +220,12 @@ def hessian_product_rows(X, weight, offset, coef, vector, n_classes, start, stop
 def hessian_product(X, weight, offset, coef, vector, n_classes, bounds, out):
     """Drive hessian_product_rows; out has coef.size columns."""
     padded_classes, q = coef.shape
-    n_chunks = bounds.size - 1
+    n_chunks = bounds.shape[0]
     size = block_size(q, n_classes)
     panel = np.empty((n_chunks, q, size))
     along = np.zeros((n_chunks, padded_classes, size))
     work = np.empty((n_chunks, 2 * n_classes + 3, size))
     for c in prange(n_chunks):
         hessian_product_rows(
-            X, weight, offset, coef, vector, n_classes, bounds[c], bounds[c + 1], panel[c], along[c], work[c], out[c]
+            X, weight, offset, coef, vector, n_classes, bounds[c, 0], bounds[c, 1], panel[c], along[c], work[c], out[c]
         )

@@ -31,9 +31,9 @@ def decision_rows(X, offset, coef, start, stop, work, out_eta):
 @driver
 def decision(X, offset, out_eta, coef, bounds):
     """Decision values out_eta (n, K) for coef (K, p + 1); offset (n, K) or (0, 0)."""
-    work = np.empty((bounds.size - 1, block_rows(X)))
-    for c in prange(bounds.size - 1):
-        decision_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_eta)
+    work = np.empty((bounds.shape[0], block_rows(X)))
+    for c in prange(bounds.shape[0]):
+        decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_eta)
 
 
 @kernel
@@ -55,9 +55,9 @@ def probability_rows(X, offset, coef, start, stop, work, out_prob):
 @driver
 def probability(X, offset, out_prob, coef, bounds):
     """Probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
-    work = np.empty((bounds.size - 1, 2 * coef.shape[0] + 4, block_rows(X)))
-    for c in prange(bounds.size - 1):
-        probability_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_prob)
+    work = np.empty((bounds.shape[0], 2 * coef.shape[0] + 4, block_rows(X)))
+    for c in prange(bounds.shape[0]):
+        probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
 
 
 @kernel
@@ -82,9 +82,9 @@ def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
 @driver
 def log_probability(X, offset, out_prob, coef, bounds):
     """Log probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
-    work = np.empty((bounds.size - 1, 1, block_rows(X)))
-    for c in prange(bounds.size - 1):
-        log_probability_rows(X, offset, coef, bounds[c], bounds[c + 1], work[c], out_prob)
+    work = np.empty((bounds.shape[0], 1, block_rows(X)))
+    for c in prange(bounds.shape[0]):
+        log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------
@@ -123,18 +123,18 @@ def softmax_rows(eta, work, out_prob):
 @driver
 def softmax(eta, bounds, out_prob):
     """Softmax along the rows of eta (n, K)."""
-    work = np.empty((bounds.size - 1, 2 * eta.shape[1] + 3, 64))
-    for c in prange(bounds.size - 1):
-        for first in range(bounds[c], bounds[c + 1], 64):
-            last = min(first + 64, bounds[c + 1])
+    work = np.empty((bounds.shape[0], 2 * eta.shape[1] + 3, 64))
+    for c in prange(bounds.shape[0]):
+        for first in range(bounds[c, 0], bounds[c, 1], 64):
+            last = min(first + 64, bounds[c, 1])
             softmax_rows(eta[first:last], work[c], out_prob[first:last])
 
 
 @driver
 def logsumexp(eta, bounds, out):
     """Log of the sum of exponentials along the rows of eta (n, K), into out (n,)."""
-    for c in prange(bounds.size - 1):
-        for i in range(bounds[c], bounds[c + 1]):
+    for c in prange(bounds.shape[0]):
+        for i in range(bounds[c, 0], bounds[c, 1]):
             log_total, largest = log_sum(eta[i])
             out[i] = largest + log_total
 
@@ -142,24 +142,24 @@ def logsumexp(eta, bounds, out):
 @driver
 def sigmoid(eta, bounds, out):
     """Sigmoid of every entry of eta (n,)."""
-    for c in prange(bounds.size - 1):
-        for i in range(bounds[c], bounds[c + 1]):
+    for c in prange(bounds.shape[0]):
+        for i in range(bounds[c, 0], bounds[c, 1]):
             out[i] = pointwise.sigmoid(eta[i])
 
 
 @driver
 def log1pexp(eta, bounds, out):
     """Log(1 + exp(eta)) of every entry of eta (n,)."""
-    for c in prange(bounds.size - 1):
-        for i in range(bounds[c], bounds[c + 1]):
+    for c in prange(bounds.shape[0]):
+        for i in range(bounds[c, 0], bounds[c, 1]):
             out[i] = pointwise.log1pexp(eta[i])
 
 
 @driver
 def loss_slope_curvature(eta, y, bounds, out_loss, out_slope, out_curvature):
     """Loss and its two derivatives of every row, for y in [0, 1]."""
-    for c in prange(bounds.size - 1):
-        for i in range(bounds[c], bounds[c + 1]):
+    for c in prange(bounds.shape[0]):
+        for i in range(bounds[c, 0], bounds[c, 1]):
             value, first, second = pointwise.loss_slope_curvature(eta[i], y[i])
             out_loss[i] = value
             out_slope[i] = first
@@ -169,6 +169,6 @@ def loss_slope_curvature(eta, y, bounds, out_loss, out_slope, out_curvature):
 @driver
 def loss_slope(eta, y, bounds, out_loss, out_slope):
     """Loss and its first derivative of every row, for y in [0, 1]."""
-    for c in prange(bounds.size - 1):
-        rows = slice(bounds[c], bounds[c + 1])
+    for c in prange(bounds.shape[0]):
+        rows = slice(bounds[c, 0], bounds[c, 1])
         set_loss_slope(eta[rows], y[rows], out_loss[rows], out_slope[rows])

@@ -1,17 +1,18 @@
 """L-BFGS in centred and scaled coordinates."""
 
 from collections import deque
+from functools import partial
 
 import numpy as np
 
 from fastlogreg.result import Status
+from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.shortest import shortest
 
-MEMORY = 10
 ARMIJO = 1e-4
 WOLFE = 0.9
 MAX_TRIALS = 40
-TINY = np.finfo(float).tiny
 
 
 def lbfgs(objective, start, *, tol, max_iter, callback=None):
@@ -43,7 +44,7 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
     value, gradient = objective.value_gradient(coef)
     pairs: deque = deque(maxlen=MEMORY)
     while (status := progress.record(value, objective.violation(gradient))) is None:
-        direction = coordinates.outer(_direction(coordinates.gradient(gradient), pairs))
+        direction = coordinates.outer(two_loops(coordinates.gradient(gradient), pairs, partial(_scaled, pairs)))
         accepted = _search(objective, coef, value, gradient, direction, 1.0 if pairs else None)
         if accepted is None:
             if not pairs:
@@ -53,29 +54,17 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
             progress.history.pop()
             continue
         new_coef, new_value, new_gradient = accepted
-        change = coordinates.inner(new_coef - coef)
-        slope_change = coordinates.gradient(new_gradient - gradient)
-        curvature = float(np.sum(change * slope_change))
-        if min(curvature, float(np.sum(slope_change**2))) > TINY:  # else flat to working precision
-            pairs.append((change, slope_change, curvature))
+        remember(pairs, coordinates.inner(new_coef - coef), coordinates.gradient(new_gradient - gradient))
         coef, value, gradient = new_coef, new_value, new_gradient
-    return progress.result(coef, status)
+    return progress.result(shortest(progress, coef, status), status)
 
 
-def _direction(gradient, pairs):
-    """Return minus the inverse Hessian estimate times the gradient (two-loop recursion)."""
-    direction = -gradient
-    weights = []
-    for change, slope_change, curvature in reversed(pairs):
-        weight = float(np.sum(change * direction)) / curvature
-        direction = direction - weight * slope_change
-        weights.append(weight)
-    if pairs:
-        _, slope_change, curvature = pairs[-1]
-        direction = direction * (curvature / float(np.sum(slope_change**2)))
-    for (change, slope_change, curvature), weight in zip(pairs, reversed(weights), strict=True):
-        direction = direction + (weight - float(np.sum(slope_change * direction)) / curvature) * change
-    return direction
+def _scaled(pairs, direction):
+    """Apply the multiple of the identity that fits the last pair."""
+    if not pairs:
+        return direction
+    _, gradient_change, curvature = pairs[-1]
+    return direction * (curvature / float(np.sum(gradient_change**2)))
 
 
 def _search(objective, coef, value, gradient, direction, step):

@@ -1,12 +1,14 @@
 """Newton's method with Cholesky solves (iteratively reweighted least squares), damped."""
 
-from functools import partial
+from collections import deque
+from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
 from fastlogreg.result import Status
+from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
 
 ARMIJO = 1e-4
@@ -16,17 +18,21 @@ RANK = 100.0
 # Multiply-adds of a Hessian above which its products are float32: half the time, the same iterations (Kelley, SIAM
 # Review 2022), because the gradient is float64. Where a float32 pivot is too small to trust, float64 takes over.
 SINGLE_WORK = 1e8
-# Where there are this many rows per coefficient and more, the start is the optimum of a sample of the rows: it lies
-# within the statistical error of a sample, about sqrt(p / n_sample), of the full one, and saves two or three passes.
-SAMPLE_RATIO = 400
+# With this many rows per coefficient and so many entries, the start is the optimum of one row in SAMPLE_PART.
+SAMPLE_RATIO = 160
+SAMPLE_WORK = 2e6
+SAMPLE_PART = 8
+SAMPLE_TOL = 0.05  # of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)
 # Up to so many coefficients the Hessian rides along with the gradient nearly for free, and one kernel less is
 # compiled in a cold process.
 CHEAP_HESSIAN = 32
-SAMPLE_TOL = 1e-4
-TINY = np.finfo(float).tiny
+# {two classes: coefficients for which a Hessian takes as long as a gradient}, and how many Hessians are expected where
+# one is not enough.
+HESSIAN_COST = {True: 16.0, False: 4.0}
+RENEWALS = 1.5
 
 
-class _Inverse:
+class Inverse:
     """H⁻¹ by Cholesky in scaled coordinates, or the pseudo-inverse where H is singular to working precision."""
 
     def __init__(self, hessian, scales, precision):
@@ -53,6 +59,7 @@ class _Inverse:
         return self.factor is not None or self.null_space is not None
 
     def solve(self, gradient):
+        """Return H⁻¹ gradient, of least norm in scaled coordinates where H is singular."""
         scaled = gradient / self.scales
         if self.factor is not None:
             solution, _ = dpotrs(self.factor, scaled, lower=1)
@@ -61,12 +68,68 @@ class _Inverse:
         return solution / self.scales
 
 
+class _Curvature:
+    """The inverse Hessian at some iterate, corrected by what the gradients of later iterates tell about it (L-BFGS).
+
+    A Hessian costs as much as n_coef / HESSIAN_COST gradients, and changes little near the optimum: an old one and
+    three or four gradients reach as far as a new one.
+    """
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
+        self.precision: type[np.floating] = np.float64
+        if objective.binary and objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK:
+            self.precision = np.float32
+        self.cost = objective.n_coef / HESSIAN_COST[objective.binary]
+        self.pairs: deque = deque(maxlen=MEMORY)
+        self.inverse: Any = None
+        self.fresh = False  # whether the Hessian is that of the current iterate
+
+    def with_hessian(self, coef):
+        """Return value, gradient and Hessian at coef."""
+        return self.objective.value_gradient_hessian(coef, self.precision)
+
+    def update(self, coef, hessian):
+        """Take the Hessian at the current iterate, in float64 where float32 cannot be solved with."""
+        inverse = Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
+        if not inverse.trusted:
+            self.precision = np.float64
+            inverse = Inverse(_pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
+        self.inverse, self.fresh = inverse, True
+        self.pairs.clear()
+
+    def learn(self, change, gradient_change):
+        """Take a step and the change of the gradient along it, where the Hessian is older."""
+        remember(self.pairs, change, gradient_change)
+        self.fresh = False
+
+    def solve(self, gradient):
+        """Return the inverse Hessian estimate times the gradient."""
+        return -two_loops(gradient, self.pairs, self.inverse.solve)
+
+    def worth_renewing(self, progress, predicted):
+        """Whether the next iterate deserves a Hessian: where gradients alone would take longer to the end."""
+        if predicted <= 0.5 * progress.tol:
+            return False
+        if self.objective.n_coef <= CHEAP_HESSIAN:
+            return True
+        if progress.n_iter == 0:
+            return self.fresh  # a Hessian from far away; that of a sample at its optimum is near
+        before, now = progress.history[-2][1], progress.history[-1][1]
+        if now >= before:
+            return True
+        gradients = np.log(progress.tol / now) / np.log(now / before)
+        return bool(gradients > RENEWALS * (1.0 + self.cost))
+
+
 def newton(objective, start, *, tol, max_iter, callback=None):
     """Minimise by coef ← coef - step · H⁻¹ g.
 
     The step is halved until the objective falls by at least ARMIJO times what the gradient promises. Value, gradient
-    and Hessian come from one pass. Where H is singular the step is the one of least norm, and without a penalty so
-    is the answer: of all optima, the one whose coefficients (intercept not counted) have the least norm.
+    and Hessian come from one pass. Where the Hessian is dear, that of an earlier iterate is used as long as it serves,
+    corrected by L-BFGS. Where H is singular the step is the one of least norm, and without a penalty so is the answer:
+    of all optima, the one whose coefficients (intercept not counted) have the least norm.
 
     Parameters
     ----------
@@ -84,62 +147,71 @@ def newton(objective, start, *, tol, max_iter, callback=None):
 
     References
     ----------
-    Nocedal and Wright, Numerical Optimization (2006), sections 3.1 and 3.4.
+    Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
+    return _minimise(objective, start, tol, max_iter, callback)[0]
+
+
+def _minimise(objective, start, tol, max_iter, callback=None):
+    """Return the Result of `newton` and the _Curvature it ended with."""
     progress = Progress(objective, tol, max_iter, callback)
-    scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
-    n_rows = objective.design.shape[0]
-    precision: type[np.floating] = np.float64
-    if objective.binary and n_rows * objective.n_coef**2 > SINGLE_WORK:
-        precision = np.float32
-    coef = _sample_start(objective, start, tol, max_iter)
-    value, gradient, hessian = objective.value_gradient_hessian(coef, precision)
-    if coef is not start and not value <= np.log(objective.n_classes):  # the loss at zero: the sample misled
-        coef = start
-        value, gradient, hessian = objective.value_gradient_hessian(coef, precision)
-    inverse = None
-    suboptimality = np.nan
+    curvature = _Curvature(objective)
+    coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
+    while True:
+        value, gradient, *rest = (objective.value_gradient if curvature.inverse else curvature.with_hessian)(coef)
+        if coef is start or value <= np.log(objective.n_classes):  # the loss at zero
+            break
+        coef, curvature.inverse = start, None  # the sample misled
+    if rest:
+        curvature.update(coef, *rest)
     while (status := progress.record(value, objective.violation(gradient))) is None:
-        if hessian is None:
-            value, gradient, hessian = objective.value_gradient_hessian(coef, precision)
-        inverse = _Inverse(_pinned(objective, hessian), scales, precision)
-        if not inverse.trusted:
-            precision = np.float64
-            hessian = objective.value_gradient_hessian(coef, precision)[2]
-            inverse = _Inverse(_pinned(objective, hessian), scales, precision)
-        direction = -inverse.solve(gradient.ravel()).reshape(coef.shape)
-        # Near the optimum the violation is squared by each step: where that will end it, no Hessian is needed there.
-        if objective.n_coef > CHEAP_HESSIAN and progress.predicted_violation() <= 0.5 * tol:
-            evaluate = objective.value_gradient
-        else:
-            evaluate = partial(objective.value_gradient_hessian, precision=precision)
+        direction = -curvature.solve(gradient.ravel()).reshape(coef.shape)
         decrement = -float(np.sum(gradient * direction))
+        renew = curvature.worth_renewing(progress, progress.predicted_violation() if curvature.fresh else np.inf)
+        evaluate = curvature.with_hessian if renew else objective.value_gradient
         accepted = search(evaluate, coef, value, direction, decrement)
         if accepted is None:
-            status = Status.PRECISION
-            break
-        coef, value, gradient, *rest = accepted
-        hessian = rest[0] if rest else None
-        suboptimality = 0.5 * decrement * (objective.violation(gradient) / max(progress.violation, TINY)) ** 2
-    if hessian is not None:
-        inverse = _Inverse(_pinned(objective, hessian), scales, precision)
-        if inverse.trusted:
-            suboptimality = 0.5 * float(gradient.ravel() @ inverse.solve(gradient.ravel()))
-    if objective.l2 == 0.0 and inverse is not None and inverse.null_space is not None:
-        coef = _least_norm(coef, inverse.null_space)
-    return progress.result(coef, status, suboptimality)
+            if curvature.fresh:
+                status = Status.PRECISION
+                break
+            curvature.update(coef, curvature.with_hessian(coef)[2])
+            progress.history.pop()
+            continue
+        new_coef, value, new_gradient, *rest = accepted
+        if rest:
+            curvature.update(new_coef, *rest)
+        else:
+            curvature.learn((new_coef - coef).ravel(), (new_gradient - gradient).ravel())
+        coef, gradient = new_coef, new_gradient
+    suboptimality = np.nan
+    if curvature.inverse is not None:
+        suboptimality = 0.5 * float(gradient.ravel() @ curvature.solve(gradient.ravel()))
+        if not objective.penalised and curvature.inverse.null_space is not None:
+            coef = least_norm(coef, curvature.inverse.null_space)
+    return progress.result(coef, status, suboptimality), curvature
 
 
 def _sample_start(objective, start, tol, max_iter):
-    """Return the optimum of a sample of the rows where there are plenty, else start."""
+    """Return the optimum of a sample of the rows and its inverse Hessian where there are plenty, else start and None.
+
+    The optimum of a sample lies within about sqrt(p / n_sampled) of the full one, relatively; its Hessian likewise.
+    """
     n_rows, n_columns = objective.design.shape
-    if n_rows < SAMPLE_RATIO * objective.n_coef or objective.has_offset or start.any():
-        return start
-    n_sampled = int(min(n_rows // 8, 2 * n_rows // n_columns))  # no more memory than two doubles a row of X
-    sample = objective.sample(n_sampled)
-    sampled = newton(sample, start, tol=max(tol, SAMPLE_TOL), max_iter=max_iter)
+    if n_rows < SAMPLE_RATIO * objective.n_coef or n_rows * n_columns < SAMPLE_WORK or start.any():
+        return start, None
+    sample = objective.sample(n_rows // SAMPLE_PART)
+    if sample.total_weight == 0.0:
+        return start, None
+    n_sampled = sample.design.shape[0]
+    result, curvature = _minimise(sample, start, max(tol, SAMPLE_TOL / np.sqrt(n_sampled)), max_iter)
+    usable = result.converged and curvature.inverse.null_space is None and objective.covers(sample)
+    if usable and not curvature.fresh and objective.n_coef > CHEAP_HESSIAN:
+        curvature.update(result.coef, curvature.with_hessian(result.coef)[2])
     objective.n_passes += sample.n_passes * n_sampled / n_rows
-    return sampled.coef if sampled.converged else start
+    if not result.converged:
+        return start, None
+    usable = usable and curvature.inverse.factor is not None and objective.n_coef > CHEAP_HESSIAN
+    return result.coef, curvature.inverse if usable else None
 
 
 def search(evaluate, coef, value, direction, decrement):
@@ -164,12 +236,11 @@ def _pinned(objective, hessian):
         return hessian
     n_classes, size = objective.shape
     curvature = np.diag(hessian).reshape(n_classes, size).mean(axis=0) / n_classes
-    if objective.l2 > 0.0:
-        curvature[:-1] = 0.0
+    curvature[:-1] *= objective.l2 == 0.0
     return hessian + np.tile(np.diag(curvature), (n_classes, n_classes))
 
 
-def _least_norm(coef, null_space):
+def least_norm(coef, null_space):
     """Move along directions that change no linear predictor to the least norm, intercept not counted."""
     columns = null_space.reshape(*coef.shape, -1)
     slopes = columns[..., :-1, :].reshape(-1, columns.shape[-1])

@@ -5,6 +5,7 @@ import numpy as np
 from fastlogreg.result import Status
 from fastlogreg.solvers.newton import search
 from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.shortest import shortest
 
 MAX_PRODUCTS = 200
 
@@ -47,7 +48,7 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
         coef, value, gradient = accepted
         shrinkage = objective.violation(gradient) / max(progress.violation, np.finfo(float).tiny)
         suboptimality = 0.5 * decrement * shrinkage**2
-    return progress.result(coef, status, suboptimality)
+    return progress.result(shortest(progress, coef, status), status, suboptimality)
 
 
 def _solve(objective, coef, gradient, forcing):

@@ -59,6 +59,10 @@ class Progress:
             return False
         return self.history[-PATIENCE][0] - value <= PATIENCE * np.finfo(float).eps * abs(value)
 
+    def correct(self, value, violation):
+        """Put what an answer moved after its last iteration has in place of the last entry."""
+        self.history[-1] = (value, violation, self.objective.n_passes)
+
     def predicted_violation(self):
         """Extrapolate quadratic convergence from the last two iterates; infinity where there is none."""
         if len(self.history) < 2:
@@ -67,7 +71,8 @@ class Progress:
         return np.inf if now > 0.1 * before else (now / before) ** 2 * now
 
     def result(self, coef, status, suboptimality=np.nan):
-        """Return the Result for the current iterate."""
+        """Return the Result for the current iterate, whose entry bears the passes that came after it."""
+        self.correct(self.value, self.violation)
         return Result(
             coef=coef,
             status=status,

@@ -1,0 +1,68 @@
+"""Columns in units so far from 1 that their squares leave the range of doubles, or that a penalty hides them."""
+
+import numpy as np
+
+# Where Σ x² leaves this range, the other way round 1 / Σ x² and its products with other columns may underflow.
+SMALLEST, LARGEST = 2.0**-900, 2.0**900
+# A column whose curvature is at most this part of the penalty's, squared, changes nothing but its own coefficient.
+HIDDEN = 2.0**-30
+
+
+def column_units(design, squares, l2):
+    """Return powers of two to multiply the columns of X by before a fit, or None where all are fine as they are.
+
+    Parameters
+    ----------
+    design : Design
+    squares : ndarray of shape (n_features,)
+        Σ x² of every column, infinite where it overflows.
+    l2 : float
+        Strength of the penalty.
+
+    Returns
+    -------
+    ndarray of shape (n_features,) or None
+        Zero for a column hidden by the penalty: the fit is better off without it. Costs nothing but for columns whose
+        Σ x² is zero or out of range.
+    """
+    sizes = np.sqrt(squares)
+    odd = np.flatnonzero(~((squares > SMALLEST) & (squares < LARGEST)))
+    if design.dtype == np.float32:  # whose squares are ordinary float64
+        odd = odd[:0]
+    sizes[odd] = design.largest(odd)
+    exponents = np.maximum(np.frexp(sizes[odd])[1], -1000)  # or the smallest of all would need 2¹⁰⁷⁴
+    units = np.ones(len(squares))
+    units[odd] = np.where(sizes[odd] > 0.0, np.ldexp(1.0, -exponents), 1.0)
+    units[(sizes > 0.0) & (sizes < HIDDEN * np.sqrt(l2))] = 0.0
+    return None if (units == 1.0).all() else units
+
+
+def to_units(coef, units):
+    """Return the coefficients of X times units for those of X."""
+    inner = coef.copy()
+    np.divide(coef[..., :-1], units, out=inner[..., :-1], where=units > 0.0)
+    inner[..., :-1][..., units == 0.0] = 0.0
+    return inner
+
+
+def from_units(coef, units, objective, l2):
+    """Return the coefficients of X for those of X times units; infinite where they overflow.
+
+    The coefficient of a hidden column is -gradient / l2, as its share of the linear predictors is below rounding.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_features + 1,) or (n_classes, n_features + 1)
+    units : ndarray of shape (n_features,)
+    objective : LogisticObjective
+        Of X itself, without a penalty; costs a pass if there are hidden columns.
+    l2 : float
+    """
+    hidden = units == 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        outer = coef.copy()
+        outer[..., :-1] *= units
+        if hidden.any():
+            gradient = objective.value_gradient(outer)[1][..., :-1]
+            outer[..., :-1][..., hidden] = -gradient[..., hidden] / l2
+    return outer
