@@ -139,9 +139,9 @@ class ArrayDesign:
         runs = np.stack([starts, starts + length], axis=1)
         return ArrayDesign(self.X, (length * SAMPLE_RUNS, n_columns), self.threads, runs), None
 
-    def column_moments(self):
-        """Return Σ x and Σ x² of every column, (2, n_features), not finite where an entry is not; one pass."""
-        return self.run(columns.moments, size=2 * self.shape[1]).reshape(2, -1)
+    def column_moments(self, weight=None):
+        """Return Σ w x and Σ w x² of every column, (2, n_features), not finite where an entry is not; one pass."""
+        return self.run(columns.moments, (EMPTY if weight is None else weight,), size=2 * self.shape[1]).reshape(2, -1)
 
     def largest(self, columns):
         """Return the largest magnitude in each of some columns."""

@@ -41,8 +41,9 @@ class Result:
     objective : float
         Weighted mean loss plus penalty at coef.
     violation : float
-        Max-norm of the gradient of the objective in scaled coordinates (gradient_j / s_j with s_j the power of two
-        nearest the root mean square of column j, 1 for the intercept). Solvers stop when it is at most tol.
+        Max-norm of the gradient of the objective in centred and scaled coordinates: (gradient_j - mean_j ·
+        gradient_intercept) / s_j with s_j the power of two nearest the standard deviation of column j, 1 for the
+        intercept. Without an intercept columns are not centred. Solvers stop when it is at most tol.
     suboptimality : float
         Estimate of objective minus its optimum, ½ gᵀH⁻¹g; NaN where the solver has no Hessian.
     n_iter : int

@@ -102,9 +102,9 @@ def scaled_panel(X, coef, weight=None, offset=None):
     return np.sqrt(weights(rows, weight) * curvature(decision(X, coef, offset)))[:, None] * rows
 
 
-def moments(X):
-    """Sum and sum of squares of every column."""
-    return np.stack([np.sum(dense(X), axis=0), np.sum(dense(X) ** 2, axis=0)])
+def moments(X, weight=None):
+    """Weighted sum and sum of squares of every column."""
+    return np.stack([weights(X, weight) @ dense(X), weights(X, weight) @ dense(X) ** 2])
 
 
 # --- the objective and its optimality ---------------------------------------------------------------------------
@@ -126,27 +126,37 @@ def gradient(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept=True
     return result
 
 
-def scales(X):
-    """The power of two nearest the root mean square of each column, 1 for zero columns and for the intercept."""
+def scales(X, weight=None, centre=True):
+    """The power of two nearest the standard deviation of each column, 1 for zero columns and for the intercept.
+
+    The root mean square takes its place where a column is constant, or where columns are not to be centred.
+    """
     # entries of 1e±200 have no square, so the largest is taken out first
-    X = np.abs(dense(X))
-    largest = X.max(axis=0, initial=0.0)
+    X = dense(X)
+    largest = np.abs(X).max(axis=0, initial=0.0)
     largest[largest == 0.0] = 1.0
-    rms = largest * np.sqrt(np.mean((X / largest) ** 2, axis=0))
-    rms[rms == 0.0] = 1.0
-    return np.append(2.0 ** np.round(np.log2(rms)), 1.0)
+    X = X / largest
+    rms, deviation = (np.sqrt(np.average(Z**2, axis=0, weights=weight)) for Z in (X, X - means(X, weight)))
+    size = largest * np.where((deviation > 1e-7 * rms) & centre, deviation, rms)
+    size[size == 0.0] = 1.0
+    return np.append(2.0 ** np.round(np.log2(size)), 1.0)
+
+
+def means(X, weight=None):
+    return np.average(dense(X), axis=0, weights=weight)
 
 
 def kkt_violation(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept=True):
-    """Largest derivative of the objective, each divided by the scale of its column: zero exactly at an optimum."""
+    """Largest derivative of the objective in centred columns, each divided by its scale: zero exactly at an optimum."""
     full = gradient(X, y, coef, weight=weight, offset=offset, l2=l2, fit_intercept=fit_intercept)
-    return float(np.max(np.abs(full / scales(X))))
+    full[..., :-1] -= means(X, weight) * full[..., -1:]  # zero without an intercept
+    return float(np.max(np.abs(full / scales(X, weight, fit_intercept))))
 
 
 def optimum(X, y, shape, *, weight=None, offset=None, l2=0.0, fit_intercept=True, n_iter=100):
     """Coefficients of least objective, by damped Newton steps; of many optima, see `shortest`."""
     terms = {"weight": weight, "offset": offset, "l2": l2}
-    scale = np.broadcast_to(scales(X), shape).ravel()
+    scale = np.broadcast_to(scales(X, centre=False), shape).ravel()
     total = weights(X, weight).sum()
     penalised, free = np.ones(shape), np.ones(shape)
     penalised[..., -1] = 0.0

@@ -128,14 +128,13 @@ def expected_rows(function):
 
 
 def moments(problem, design):
-    return design.column_moments()
+    return design.column_moments(problem.weight)
 
 
 class Twins(NamedTuple):
     run: object
     expected: object
     n_classes: int
-    uses_rows: bool = True  # weights and offsets matter
 
 
 TWINS = {
@@ -146,7 +145,7 @@ TWINS = {
     "decision": Twins(written_rows(predict.decision), expected_rows(lambda eta: eta[:, None]), 2),
     "probability": Twins(written_rows(predict.probability), expected_rows(naive.probability), 2),
     "log_probability": Twins(written_rows(predict.log_probability), expected_rows(naive.log_probability), 2),
-    "moments": Twins(moments, lambda problem: naive.moments(problem.X), 2, uses_rows=False),
+    "moments": Twins(moments, lambda problem: naive.moments(problem.X, problem.weight), 2),
     "value_gradient, 3 classes": Twins(value_gradient, expected_value_gradient, 3),
     "value_gradient, 5 classes": Twins(value_gradient, expected_value_gradient, 5),
     "value_gradient_hessian, 3 classes": Twins(value_gradient_hessian, expected_value_gradient_hessian, 3),
@@ -164,10 +163,9 @@ def assert_equal_up_to_rounding(ours, expected):
     np.testing.assert_allclose(ours.ravel(), expected.ravel(), rtol=1e-11, atol=1e-13 * scale)
 
 
-def combinations(uses_rows):
+def combinations():
     """Shapes with all of weights, offsets and partitions; without the JIT each appears, but not with each other."""
     options = [(w, o, split) for w in (False, True) for o in (False, True) for split in (whole, uneven, segments)]
-    options = options if uses_rows else options[:3]
     for at, shape in enumerate(SHAPES):
         for option in options if COMPILED else [options[(5 * at + k) % len(options)] for k in range(2)]:
             yield *shape, *option
@@ -177,7 +175,7 @@ def combinations(uses_rows):
 @pytest.mark.parametrize("name", TWINS)
 def test_kernel_equals_twin(name, storage):
     twins = TWINS[name]
-    for n, p, weighted, shifted, split in combinations(twins.uses_rows):
+    for n, p, weighted, shifted, split in combinations():
         problem = random_problem(n, p, twins.n_classes, weighted=weighted, shifted=shifted, soft=shifted)
         X = KERNEL[storage](problem.X)
         expected = twins.expected(problem)

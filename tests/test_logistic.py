@@ -932,3 +932,24 @@ def test_far_from_centred(solver):
     moved = X + [1e6, 0.0, 2000.0, 0.0, -1e5]
     plain, far = (LogisticRegression(C=np.inf, solver=solver, max_iter=5000).fit(Z, Y) for Z in (X, moved))
     np.testing.assert_allclose(far.coef_, plain.coef_, rtol=1e-4)
+
+
+@each_solver
+def test_rows_of_no_weight_do_not_exist(solver):
+    """Not even for the scales of the columns, though their entries be huge."""
+    weight = np.ones(len(X))
+    weight[[3, 17]] = 0.0
+    wild = X.copy()
+    wild[[3, 17]] = 1e9, -1e9, 1e12, 0.0, 3.0
+    kept = weight > 0.0
+    plain = LogisticRegression(solver=solver).fit(X[kept], Y[kept])
+    weighted = LogisticRegression(solver=solver).fit(wild, Y, sample_weight=weight)
+    np.testing.assert_allclose(weighted.coef_, plain.coef_, atol=1e-6)
+
+
+@each_solver
+def test_few_rows_far_from_centred(solver):
+    """A column of a million plus or minus one: the loss reaches its optimum, not one in units of a million."""
+    Z, y = X[:40] + [1e6, 0.0, 0.0, 0.0, 0.0], Y[:40]
+    plain, far = (LogisticRegression(C=np.inf, solver=solver).fit(part, y) for part in (X[:40], Z))
+    assert far.result_.objective == pytest.approx(plain.result_.objective, rel=1e-8)

@@ -62,8 +62,9 @@ class LogisticRegression(LinearClassifier):
     dual : bool, default=False
         Accepted for ``solver="liblinear"``; the optimum does not depend on it.
     tol : float, default=1e-8
-        The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective,
-        each divided by the scale of its column (the power of two nearest its root mean square).
+        The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
+        a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
+        standard deviation).
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted, without effect: no solver penalises the intercept.
@@ -198,14 +199,14 @@ class LogisticRegression(LinearClassifier):
         self._validate_params()
         C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
         X, y = check_X_y(self, X, y)
-        design = as_design(X, self.n_jobs)
-        moments = design.column_moments()
-        check_finite(self, X, moments[1], squared=False)
         classes, target = encode(y)
         n_classes = len(classes)
         check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
         n_samples, n_features = X.shape
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
+        design = as_design(X, self.n_jobs)
+        moments = design.column_moments(weight)
+        check_finite(self, X, moments[1], squared=False)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
         l2 = 1.0 / (C * total)

@@ -358,8 +358,16 @@ def _moments_width(X):
 
 
 @kernel
-def _moments_c(X, first, last, sums, squares):
+def _moments_c(X, first, last, weight, sums, squares):
     n_columns = X.shape[1]
+    if weight.size:
+        for i in range(first, last):
+            x, w = X[i], weight[i]
+            for j in range(n_columns):
+                a = np.float64(x[j])
+                sums[j] += w * a
+                squares[j] += w * a * a
+        return
     group = max(1, sums.size // max(1, n_columns))
     n_long = (last - first) // group
     long = X[first : first + n_long * group].reshape(n_long, sums.size)
@@ -379,38 +387,47 @@ def _moments_c(X, first, last, sums, squares):
 
 
 @kernel
-def _moments_f(X, first, last, sums, squares):
+def _moments_f(X, first, last, weight, sums, squares):
     for j in range(X.shape[1]):
         x = X[first:last, j]
         s = t = 0.0
-        for i in range(x.size):
-            a = np.float64(x[i])
-            s += a
-            t += a * a
+        if weight.size:
+            w = weight[first:last]
+            for i in range(x.size):
+                a = np.float64(x[i])
+                s += w[i] * a
+                t += w[i] * a * a
+        else:
+            for i in range(x.size):
+                a = np.float64(x[i])
+                s += a
+                t += a * a
         sums[j] += s
         squares[j] += t
 
 
 @kernel
-def _moments_csr(X, first, last, sums, squares):
-    for k in range(X.indptr[first], X.indptr[last]):
-        a = np.float64(X.data[k])
-        sums[X.indices[k]] += a
-        squares[X.indices[k]] += a * a
+def _moments_csr(X, first, last, weight, sums, squares):
+    for i in range(first, last):
+        w = weight[i] if weight.size else 1.0
+        for k in range(X.indptr[i], X.indptr[i + 1]):
+            a = np.float64(X.data[k])
+            sums[X.indices[k]] += w * a
+            squares[X.indices[k]] += w * a * a
 
 
 _MOMENTS = _moments_c, _moments_f, _moments_csr
 
 
-def add_block_moments(X, first, last, sums, squares):
-    """Add Σ x and Σ x² of X[first:last] to sums and squares; entry k is of column k % p, and the caller folds them."""
-    _implementation(X, _MOMENTS)(X, first, last, sums, squares)
+def add_block_moments(X, first, last, weight, sums, squares):
+    """Add Σ w x and Σ w x² of X[first:last]; entry k of the sums is of column k % p, and the caller folds them."""
+    _implementation(X, _MOMENTS)(X, first, last, weight, sums, squares)
 
 
 @overload(add_block_moments)
-def _add_block_moments(X, first, last, sums, squares):
+def _add_block_moments(X, first, last, weight, sums, squares):
     chosen = _implementation(X, _MOMENTS)
-    return lambda X, first, last, sums, squares: chosen(X, first, last, sums, squares)
+    return lambda X, first, last, weight, sums, squares: chosen(X, first, last, weight, sums, squares)
 
 
 # --- panels -----------------------------------------------------------------------------------------------------

@@ -8,20 +8,23 @@ from fastlogreg.kernels.jit import driver, kernel
 
 
 @kernel
-def moments_rows(X, start, stop, work, out):
-    """Add Σ x of every column to the first half of out, Σ x² to the second; NaN or infinity in X shows there."""
+def moments_rows(X, weight, start, stop, work, out):
+    """Add Σ w x of every column to the first half of out, Σ w x² to the second; NaN or infinity in X shows there.
+
+    weight (n,), or empty where all are one.
+    """
     p = n_features(X)
     size = block_rows(X)
     for first in range(start, stop, size):
-        add_block_moments(X, first, min(first + size, stop), work[0], work[1])
+        add_block_moments(X, first, min(first + size, stop), weight, work[0], work[1])
     for half in range(2):
         for k in range(0, work.shape[1], max(1, p)):
             out[half * p : half * p + p] += work[half, k : k + p]
 
 
 @driver
-def moments(X, bounds, out):
+def moments(X, weight, bounds, out):
     """Drive moments_rows; out has 2 p columns."""
     work = np.zeros((bounds.shape[0], 2, moments_width(X)))
     for c in prange(bounds.shape[0]):
-        moments_rows(X, bounds[c, 0], bounds[c, 1], work[c], out[c])
+        moments_rows(X, weight, bounds[c, 0], bounds[c, 1], work[c], out[c])
