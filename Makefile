@@ -29,6 +29,8 @@ report: .venv/.installed-report ## the comparison report: report/index.html and 
 
 test: lint asv-check ## lint, check the benchmark suite, run all tests
 	$(BIN)/python -m pytest
+	@echo "The tests of scikit-learn itself, with our class in place of theirs:"
+	$(BIN)/python -m pytest -c tests/sklearn.ini
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_kernels*.py
 

@@ -11,7 +11,7 @@ class ConvergenceWarning(_SklearnConvergenceWarning):
     """A solver stopped before it reached its tolerance; the message says how far it got and what to change."""
 
 
-class SeparationWarning(UserWarning):
+class SeparationWarning(ConvergenceWarning):
     """The classes can be separated without error and no penalty bounds the coefficients: no finite optimum exists."""
 
 

@@ -1,6 +1,7 @@
 """Every input check and every error message."""
 
 import functools
+import warnings
 
 import numpy as np
 import scipy.sparse
@@ -223,12 +224,15 @@ def check_weight(sample_weight, class_weight, X, classes, y, target):
         factors = totals.sum() / (len(classes) * totals)
     else:
         factors = compute_class_weight(class_weight, classes=classes, y=y)
-        if not (np.isfinite(factors) & (factors > 0.0)).all():
-            wrong = int(np.argmin(np.isfinite(factors) & (factors > 0.0)))
+        right = np.isfinite(factors) & (factors >= 0.0)
+        if not right.all():
+            wrong = int(np.argmin(right))
             raise ValueError(
-                f"class_weight must be positive and finite: that of class {classes.tolist()[wrong]!r} is "
-                f"{factors[wrong]}. Drop the rows of a class that is not to count."
+                f"class_weight must be finite and not negative: that of class {classes.tolist()[wrong]!r} is "
+                f"{factors[wrong]}. Give 0 to a class that is not to count."
             )
+        if not factors.any():
+            raise ValueError("class_weight must contain at least one non-zero number: all are zero.")
     return factors[index] if weight is None else weight * factors[index]
 
 
@@ -246,3 +250,63 @@ def check_offset(offset, n_samples, n_classes):
         row = int(np.argmin(np.isfinite(offset).reshape(n_samples, -1).all(axis=1)))
         raise ValueError(f"offset contains NaN or infinity, first in row {row}")
     return np.ascontiguousarray(offset)
+
+
+def check_penalty(penalty, C, l1_ratio):
+    """Return C and l1_ratio as scikit-learn's deprecated ``penalty`` and ``l1_ratio=None`` change them, and warn.
+
+    Without a penalty l1_ratio is 0.
+    """
+    if penalty == "deprecated":
+        if l1_ratio is None:
+            _warn("'l1_ratio=None' was deprecated in scikit-learn 1.8: use l1_ratio=0.", FutureWarning)
+        return C, 0.0 if l1_ratio is None or np.isinf(C) else l1_ratio
+    _warn(
+        "'penalty' was deprecated in scikit-learn 1.8: leave it out, and use l1_ratio=0 for 'l2', l1_ratio=1 for 'l1', "
+        "l1_ratio between 0 and 1 for 'elasticnet', C=np.inf for None.",
+        FutureWarning,
+    )
+    if penalty == "elasticnet":
+        if l1_ratio is None:
+            raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
+        return C, l1_ratio
+    if l1_ratio is not None and 0.0 < l1_ratio < 1.0:
+        _warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})")
+    if penalty is None:
+        if C != 1.0:
+            _warn("Setting penalty=None will ignore the C and l1_ratio parameters")
+        return np.inf, 0.0
+    share = {"l1": 1.0, "l2": 0.0}[penalty]
+    if l1_ratio != share:
+        _warn(f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}; the penalty counts.")
+    return C, share
+
+
+def _warn(message, category=UserWarning):
+    warnings.warn(message, category, stacklevel=5)  # the line that called fit, past all_or_nothing
+
+
+def check_solver(solver, C, l1_ratio, dual, n_classes):
+    """Raise a ValueError for what scikit-learn refuses under its names of solvers, and for L1 penalties."""
+    if solver in ("lbfgs", "newton-cg", "newton-cholesky", "sag") and l1_ratio > 0.0:
+        raise ValueError(f"Solver {solver} supports only 'l2' or None penalties, got l1_ratio={l1_ratio!r}.")
+    if dual and solver != "liblinear":
+        raise ValueError(f"Solver {solver} supports only dual=False, got dual={dual}.")
+    if solver == "liblinear":
+        if 0.0 < l1_ratio < 1.0:
+            raise ValueError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}.")
+        if np.isinf(C):
+            raise ValueError(
+                "C=np.inf as well as penalty=None is not supported for the liblinear solver. Use solver='auto'."
+            )
+        if n_classes > 2:
+            raise ValueError(
+                "Only binary classification is supported. The 'liblinear' solver does not support multiclass "
+                f"classification, and the data have {n_classes} classes. Use solver='auto', or wrap the estimator in a "
+                "OneVsRestClassifier."
+            )
+    if l1_ratio > 0.0:
+        raise ValueError(
+            f"l1_ratio={l1_ratio!r}: L1 penalties are not available yet, only l1_ratio=0 (L2) is; use "
+            "sklearn.linear_model.LogisticRegression(solver='saga') for sparse coefficients."
+        )

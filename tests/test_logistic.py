@@ -1,8 +1,10 @@
 """LogisticRegression as its users meet it: scikit-learn's conventions and optimum, every input, every message."""
 
 import hashlib
+import inspect
 import pickle
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pandas
@@ -48,7 +50,7 @@ def mean_objective(model, X, y, C, **terms):
 # --- suites that others wrote -----------------------------------------------------------------------------------
 
 
-@each_solver
+@pytest.mark.parametrize("solver", [*SOLVERS, "newton-cholesky", "saga"])
 def test_scikit_learn_checks(solver):
     """None fails, and none is skipped but by scikit-learn's own choice of what is installed."""
     model = LogisticRegression() if solver == "auto" else LogisticRegression(solver=solver, tol=1e-12)
@@ -71,9 +73,29 @@ def sklearn_fit(X, y, C, **options):
 
 
 def test_defaults_are_those_of_scikit_learn():
-    ours, theirs = LogisticRegression().get_params(), SklearnLogisticRegression().get_params()
-    for name in ("C", "fit_intercept", "class_weight", "warm_start", "n_jobs", "verbose"):
-        assert ours[name] == theirs[name]
+    """Those of 1.9, in the same order, but for those that decide how near to the optimum a fit comes."""
+    theirs = {"penalty": "deprecated", "C": 1.0, "l1_ratio": 0.0, "dual": False, "tol": 1e-4, "fit_intercept": True}
+    theirs |= {"intercept_scaling": 1, "class_weight": None, "random_state": None, "solver": "lbfgs", "max_iter": 100}
+    theirs |= {"verbose": 0, "warm_start": False, "n_jobs": None}
+    ours = {name: parameter.default for name, parameter in inspect.signature(LogisticRegression).parameters.items()}
+    assert list(ours) == list(theirs)
+    assert {name for name in ours if ours[name] != theirs[name]} == {"solver", "tol", "max_iter"}
+
+
+@each_data
+@pytest.mark.parametrize("solver", ["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"])
+def test_names_of_solvers_of_scikit_learn(X, y, solver):
+    if solver == "liblinear":
+        y = y > 0
+    model = LogisticRegression(solver=solver, random_state=0, intercept_scaling=5.0, tol=1e-10).fit(X, y)
+    expected = sklearn_fit(X, y, 1.0, solver="newton-cholesky")
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+    np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X), atol=1e-6)  # the intercept is free
+    begin = {"liblinear": "Liblinear failed", "sag": "The max_iter was", "saga": "The max_iter was"}.get(solver, solver)
+    if solver == "newton-cholesky":
+        begin = "Newton solver did not converge after 1 iterations"
+    with pytest.warns(ConvergenceWarning, match=f"^{begin}.*Increase the number of iterations"):
+        model.set_params(max_iter=1).fit(X, y)
 
 
 @each_solver
@@ -311,6 +333,18 @@ def test_class_weight_of_named_classes():
     np.testing.assert_allclose(ours.coef_, plain.coef_, atol=1e-12)
 
 
+@each_solver
+@each_data
+def test_class_of_weight_zero_is_never_predicted(X, y, solver):
+    class_weight = dict.fromkeys(np.unique(y), 1.0) | {1: 0.0}
+    model = LogisticRegression(class_weight=class_weight, solver=solver).fit(X, y)
+    assert (model.predict(X) != 1).all() and np.isfinite(model.predict_log_proba(X)).all()
+    if len(class_weight) == 3:  # a fit of the other two, each with half of the difference
+        rest = y != 1
+        other = LogisticRegression(C=2.0).fit(X[rest], y[rest])
+        np.testing.assert_allclose(model.coef_[2] - model.coef_[0], other.coef_[0], atol=1e-4)
+
+
 def test_weight_of_all_rows_is_strength_against_the_penalty():
     weighted = LogisticRegression(C=0.1).fit(X, Y, sample_weight=5.0)
     np.testing.assert_allclose(weighted.coef_, LogisticRegression(C=0.5).fit(X, Y).coef_, rtol=1e-9)
@@ -433,6 +467,20 @@ def test_feature_names():
         model.predict(X)
 
 
+def test_sparsify():
+    model = LogisticRegression()
+    for method in (model.sparsify, model.densify):
+        with pytest.raises(NotFittedError):
+            method()
+    model.fit(X3, Y3)
+    dense, expected = model.coef_.copy(), model.predict_proba(X3)
+    assert model.sparsify() is model and scipy.sparse.issparse(model.coef_)
+    np.testing.assert_array_equal(model.predict_proba(X3), expected)
+    assert model.set_params(warm_start=True).fit(X3, Y3).n_iter_ <= 1
+    assert model.sparsify().densify().densify() is model
+    np.testing.assert_allclose(model.coef_, dense, atol=1e-8)
+
+
 # --- warm start, threads, verbosity -----------------------------------------------------------------------------
 
 
@@ -464,6 +512,13 @@ def test_warm_start_of_another_problem():
             model.fit(other, y)
 
 
+def test_warm_start_from_nan():
+    model = LogisticRegression(warm_start=True).fit(X, Y)
+    model.coef_[0, 0] = np.nan
+    with pytest.raises(ValueError, match="hold NaN or infinity"):
+        model.fit(X, Y)
+
+
 @each_solver
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_threads_change_no_bit(n_classes, solver):
@@ -487,13 +542,64 @@ def test_verbose(capsys):
     assert all("newton: iteration" in line and "violation" in line for line in lines)
 
 
+class Recorder:
+    """A callback of scikit-learn that notes the ends of tasks and may ask to stop after an iteration."""
+
+    def __init__(self, last=None):
+        self.last, self.began, self.ended, self.closed = last, [], [], False
+
+    def setup(self, estimator, context):
+        self.estimator = estimator
+
+    def on_fit_task_begin(self, estimator, context):
+        self.began.append(context.task_name)
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
+        self.ended.append((context.task_name, fitted_estimator, metadata))
+        return context.task_name == "iteration" and context.task_id + 1 == self.last
+
+    def teardown(self, estimator, context):
+        self.closed = True
+
+
+@each_solver
+@each_data
+def test_callbacks(X, y, solver):
+    model = LogisticRegression(solver=solver)
+    if find_spec("sklearn.callback") is None:
+        with pytest.raises(ImportError, match="callback"):
+            model.set_callbacks()
+        return
+    recorder = Recorder()
+    weight = np.ones(len(y))
+    assert model.set_callbacks(recorder) is model
+    model.fit(X, y, sample_weight=weight)
+    assert recorder.estimator is model and recorder.closed and not hasattr(model, "_callback_fit_ctx")
+    n_iter = model.n_iter_[0]
+    assert recorder.began == ["fit"] + ["iteration"] * (n_iter + 1)
+    *iterations, (_, empty, _), (name, last, metadata) = recorder.ended
+    assert len(iterations) == n_iter and empty is None and name == "fit" and metadata["sample_weight"] is weight
+    np.testing.assert_array_equal(last.coef_, model.coef_)
+    np.testing.assert_array_equal(last.predict_proba(X), model.predict_proba(X))
+    for done, (_, estimator, _) in enumerate(iterations, 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            short = LogisticRegression(solver=solver, max_iter=done).fit(X, y, sample_weight=weight)
+        np.testing.assert_array_equal(estimator.coef_, short.coef_)
+        np.testing.assert_array_equal(estimator.intercept_, short.intercept_)
+    model.set_callbacks(Recorder(last=2)).fit(X, y)
+    assert model.n_iter_ == 2 and model.result_.status is Status.STOPPED
+    model.set_callbacks().fit(X, y)
+    assert model.n_iter_ == n_iter
+
+
 # --- warnings and errors ----------------------------------------------------------------------------------------
 
 
 @each_solver
 @each_data
 def test_too_few_iterations_warn(X, y, solver):
-    message = "stopped after 1 iterations.*max_iter.*violation is .*tol is"
+    message = "^newton.* failed to converge after 1 iter|^lbfgs failed to.*violation is .*tol is.*max_iter"
     with pytest.warns(ConvergenceWarning, match=message) as caught:
         model = LogisticRegression(max_iter=1, solver=solver).fit(X, y)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -578,7 +684,7 @@ def test_weights_that_are_none(weight, message):
 
 @pytest.mark.parametrize(
     ("class_weight", "message"),
-    [({0: -1.0}, "class 0 is -1.0"), ({1: 0.0}, "class 1 is 0.0"), ({7: 1.0}, "not in class_weight")],
+    [({0: -1.0}, "class 0 is -1.0"), ({0: 0.0, 1: 0.0}, "at least one non-zero"), ({7: 1.0}, "not in class_weight")],
 )
 def test_class_weights_that_are_none(class_weight, message):
     with pytest.raises(ValueError, match=message):
@@ -632,11 +738,15 @@ def test_offsets_that_are_none(offset, message):
         {"tol": -1.0},
         {"max_iter": -1},
         {"max_iter": 1.5},
-        {"solver": "saga"},
+        {"solver": "sgd"},
         {"class_weight": "equal"},
         {"fit_intercept": "yes"},
         {"l1_ratio": 2.0},
         {"n_jobs": 1.5},
+        {"penalty": "l0"},
+        {"dual": "no"},
+        {"intercept_scaling": 0.0},
+        {"random_state": "seed"},
     ],
     ids=str,
 )
@@ -657,6 +767,55 @@ def test_no_threads_have_no_meaning():
 def test_l1_is_not_there_yet():
     with pytest.raises(ValueError, match="L1 penalties are not available"):
         LogisticRegression(l1_ratio=0.5).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"solver": "lbfgs", "l1_ratio": 1.0}, "Solver lbfgs supports only 'l2'"),
+        ({"solver": "saga", "dual": True}, "Solver saga supports only dual=False"),
+        ({"solver": "auto", "dual": True}, "Solver auto supports only dual=False"),
+        ({"solver": "liblinear", "l1_ratio": 0.5}, "Only 'saga' solver supports elasticnet"),
+        ({"solver": "liblinear", "C": np.inf}, "not supported for the liblinear solver"),
+        ({"solver": "liblinear"}, "Only binary classification.*'liblinear' solver does not support multiclass"),
+    ],
+    ids=str,
+)
+def test_what_scikit_learn_refuses_under_its_names(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        LogisticRegression(**wrong).fit(X3, Y3)
+
+
+@pytest.mark.parametrize(
+    ("given", "equal", "messages"),
+    [
+        ({"penalty": "l2"}, {}, ["'penalty' was deprecated"]),
+        ({"penalty": "elasticnet"}, {}, ["'penalty' was deprecated"]),
+        ({"penalty": None}, {"C": np.inf}, ["'penalty' was deprecated"]),
+        ({"penalty": None, "C": 3.0}, {"C": np.inf}, ["'penalty' was deprecated", "will ignore the C"]),
+        (
+            {"penalty": "l2", "l1_ratio": 0.5},
+            {},
+            ["'penalty' was deprecated", "l1_ratio parameter is only used", "Inconsistent values"],
+        ),
+        ({"l1_ratio": None}, {}, ["'l1_ratio=None' was deprecated"]),
+        ({"C": np.inf, "l1_ratio": 0.5}, {"C": np.inf}, []),
+    ],
+    ids=str,
+)
+def test_deprecated_words_for_penalties(given, equal, messages):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = LogisticRegression(**given).fit(X, Y)
+    for entry, message in zip(caught, messages, strict=True):
+        assert message in str(entry.message) and entry.filename == __file__
+    np.testing.assert_array_equal(model.coef_, LogisticRegression(**equal).fit(X, Y).coef_)
+
+
+@pytest.mark.filterwarnings("ignore:'penalty' was deprecated")
+def test_elasticnet_needs_its_ratio():
+    with pytest.raises(ValueError, match="l1_ratio must be specified"):
+        LogisticRegression("elasticnet", l1_ratio=None).fit(X, Y)
 
 
 def test_another_number_of_columns():

@@ -1,6 +1,7 @@
 """What fitted linear classifiers share: prediction in one read of X."""
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
@@ -97,11 +98,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.classes_
 
+    def _coef(self):
+        """Return coef_, which may be sparse, and intercept_ as one array, (1 or n_classes, n_features + 1)."""
+        coef = self.coef_.toarray() if scipy.sparse.issparse(self.coef_) else self.coef_
+        return np.column_stack([coef, self.intercept_]).astype(np.float64, order="C")
+
     def _rows(self, kernel, X, offset, n_columns):
         """Run a kernel that writes n_columns values a row."""
         X = check_X(self, X)
         design = as_design(X, getattr(self, "n_jobs", None))
-        coef = np.column_stack([self.coef_, self.intercept_]).astype(np.float64, order="C")
+        coef = self._coef()
         offset = check_offset(offset, X.shape[0], len(self.classes_))
         offset = NO_OFFSET if offset is None else offset.reshape(X.shape[0], -1)
         out = np.empty((X.shape[0], n_columns))

@@ -6,12 +6,15 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+import scipy.sparse
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
 from fastlogreg.design import as_design
 from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.units import column_units, from_units, to_units
@@ -20,11 +23,22 @@ from fastlogreg.validation import (
     check_coef,
     check_finite,
     check_offset,
+    check_penalty,
+    check_solver,
     check_weight,
     check_X_y,
     encode,
 )
 from fastlogreg.verbose import reporter
+
+# scikit-learn's names of solvers that are not ours: what stands in for each, and how its warning of too few iterations
+# begins, because programs filter warnings by that. "lbfgs" and "newton-cg" are names of ours too.
+ALIASES = {
+    "liblinear": ("auto", "Liblinear failed to converge, increase the number of iterations"),
+    "newton-cholesky": ("newton", "Newton solver did not converge after {n_iter} iterations"),
+    "sag": ("auto", "The max_iter was reached which means the coef_ did not converge"),
+    "saga": ("auto", "The max_iter was reached which means the coef_ did not converge"),
+}
 
 
 class LogisticRegression(LinearClassifier):
@@ -34,36 +48,50 @@ class LogisticRegression(LinearClassifier):
     Σ s_i L(eta_i, y_i) + ‖w‖² / (2 C), with eta = X w + b + offset and s the sample weights; L is
     log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not penalised.
 
+    The parameters are those of scikit-learn 1.9 with the meaning they have there, except that the defaults of
+    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect.
+
     Parameters
     ----------
+    penalty : {"l2", "l1", "elasticnet", None}, optional
+        Deprecated, as in scikit-learn: ``C`` and ``l1_ratio`` say it all. Warns when given.
     C : float, default=1.0
         Inverse strength of the penalty; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available.
-    fit_intercept : bool, default=True
+        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available. None, deprecated, is 0.
+    dual : bool, default=False
+        Accepted for ``solver="liblinear"``; the optimum does not depend on it.
     tol : float, default=1e-8
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
         a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
         standard deviation).
-    max_iter : int, default=1000
-        Most iterations of the solver.
+    fit_intercept : bool, default=True
+    intercept_scaling : float, default=1
+        Accepted, without effect: no solver penalises the intercept.
+    class_weight : dict or "balanced", optional
+        Factor of the weight of each class; "balanced" is n / (K n_k). Rows of a class of weight 0 do not count.
+    random_state : int, RandomState instance or None, default=None
+        Accepted, without effect: no solver draws random numbers.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
         truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "auto" chooses by shape.
-    class_weight : dict or "balanced", optional
-        Factor of the weight of each class; "balanced" is n / (K n_k).
+        scikit-learn's other names are accepted, and under each of its names what it refuses there is refused:
+        "newton-cholesky" is "newton"; "liblinear", "sag" and "saga" are "auto".
+    max_iter : int, default=1000
+        Most iterations of the solver.
+    verbose : int, default=0
+        Print progress.
     warm_start : bool, default=False
         Start from the coefficients of the previous fit.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
-    verbose : int, default=0
-        Print progress.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        In the dtype of X. For more than two classes without a penalty they sum to zero over the classes.
+        In the dtype of X, float64 under the name "liblinear". For more than two classes without a penalty they sum
+        to zero over the classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Sums to zero over more than two classes.
     n_iter_ : ndarray of shape (1,)
@@ -82,42 +110,60 @@ class LogisticRegression(LinearClassifier):
     """
 
     _parameter_constraints = {
+        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
         "C": [Interval(Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "fit_intercept": ["boolean"],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "dual": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", *solvers.SOLVERS})],
+        "fit_intercept": ["boolean"],
+        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "random_state": ["random_state"],
+        "solver": [StrOptions({"auto", *solvers.SOLVERS, *ALIASES})],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
-        "verbose": ["verbose"],
     }
 
     def __init__(
         self,
-        C=1.0,
+        penalty="deprecated",
         *,
+        C=1.0,
         l1_ratio=0.0,
-        fit_intercept=True,
+        dual=False,
         tol=1e-8,
-        max_iter=1000,
-        solver="auto",
+        fit_intercept=True,
+        intercept_scaling=1,
         class_weight=None,
+        random_state=None,
+        solver="auto",
+        max_iter=1000,
+        verbose=0,
         warm_start=False,
         n_jobs=None,
-        verbose=0,
     ):
+        self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
+        self.dual = dual
         self.tol = tol
-        self.max_iter = max_iter
-        self.solver = solver
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
-        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.solver != "liblinear"
+        return tags
 
     @all_or_nothing
     def fit(self, X, y, sample_weight=None, offset=None):
@@ -151,14 +197,11 @@ class LogisticRegression(LinearClassifier):
             column is so small that its coefficient overflows.
         """
         self._validate_params()
-        if self.l1_ratio != 0.0:
-            raise ValueError(
-                f"l1_ratio={self.l1_ratio!r}: L1 penalties are not available yet, only l1_ratio=0 (L2) is; use "
-                "sklearn.linear_model.LogisticRegression(solver='saga') for sparse coefficients."
-            )
+        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
         X, y = check_X_y(self, X, y)
         classes, target = encode(y)
         n_classes = len(classes)
+        check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
         n_samples, n_features = X.shape
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         design = as_design(X, self.n_jobs)
@@ -166,7 +209,7 @@ class LogisticRegression(LinearClassifier):
         check_finite(self, X, moments[1], squared=False)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
-        l2 = 1.0 / (self.C * total)
+        l2 = 1.0 / (C * total)
         objective_of = partial(
             LogisticObjective,
             y=target,
@@ -184,43 +227,71 @@ class LogisticRegression(LinearClassifier):
             factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
             objective = objective_of(design, l2=l2 * factors * factors)
             objective.n_passes += 1.0
-        name = self.solver
+        name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
             name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
+        solver = solvers.SOLVERS[name].function
+        # As in scikit-learn, whose liblinear knows no other.
+        dtype = np.float64 if self.solver == "liblinear" else X.dtype
+        public = partial(_public, n_classes=n_classes, C=C, dtype=dtype)
+
+        def outer(coef):
+            return coef if units is None else from_units(coef, units, plain, l2)
+
+        if registered(self):
+            data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+            solver = hooked(solver, self, data, classes, lambda coef: public(outer(coef)))
         with reporter(self.verbose, name, self.max_iter) as callback:
             start = self._start(objective, classes)
             if units is not None:
                 start = to_units(start, units)
-            result = solvers.SOLVERS[name].function(
-                objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback
-            )
-        if np.isinf(self.C) and offset is None:
+            result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
+        if np.isinf(C) and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
         if units is not None:
-            coef = from_units(result.coef, units, plain, l2)
-            result = replace(result, coef=coef, n_passes=result.n_passes + plain.n_passes)
-        if result.status in (Status.MAX_ITER, Status.STOPPED):
+            result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
+        if result.status is Status.MAX_ITER:
             self._warn(result, name)
-        coef = _centred(result.coef, self.C) if n_classes > 2 else result.coef
-        with np.errstate(over="ignore"):
-            coef = np.atleast_2d(coef).astype(X.dtype)
-        check_coef(self, coef[:, :-1])
+        coef, intercept = public(result.coef)
+        check_coef(self, coef)
         self.classes_ = classes
-        self.coef_ = np.ascontiguousarray(coef[:, :-1])
-        self.intercept_ = coef[:, -1].copy()
+        self.coef_, self.intercept_ = coef, intercept
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.result_ = result
+        return self
+
+    def set_callbacks(self, *callbacks):
+        """Register callbacks, as scikit-learn tries them out from 1.9 on, for every iteration; return self."""
+        from sklearn.callback import CallbackSupportMixin  # slow to import
+
+        return CallbackSupportMixin.set_callbacks(self, *callbacks)
+
+    def sparsify(self):
+        """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
+        return self
+
+    def densify(self):
+        """Make ``coef_`` an array again after ``sparsify``; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
         return self
 
     def _start(self, objective, classes):
         """Return zeros, or the last fit's coefficients where ``warm_start`` asks for them and they have the shape."""
         start = np.zeros(objective.shape)
         if self.warm_start and hasattr(self, "coef_"):
-            previous = np.column_stack([self.coef_, self.intercept_]).astype(np.float64)
+            previous = self._coef()
             if not np.array_equal(self.classes_, classes) or previous.size != start.size:
                 raise ValueError(
                     f"warm_start=True, but the previous fit had coefficients of shape {self.coef_.shape} for classes "
                     f"{self.classes_} and this one needs {objective.shape} for classes {classes}; use warm_start=False."
+                )
+            if not np.isfinite(previous).all():
+                raise ValueError(
+                    "Floating-point under-/overflow: coef_ or intercept_, from which warm_start=True begins, hold NaN "
+                    "or infinity; use warm_start=False."
                 )
             start = previous.reshape(objective.shape)
             if not self.fit_intercept:
@@ -228,13 +299,21 @@ class LogisticRegression(LinearClassifier):
         return start
 
     def _warn(self, result, name):
-        fix = "raise max_iter" if name == "newton" else "raise max_iter, loosen tol, or use solver='newton'"
+        _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
+        fix = "" if name == "newton" else ", loosen tol, or use solver='newton'"
         warnings.warn(
-            f"{name} stopped after {result.n_iter} iterations: {result.status.value}. The violation is "
-            f"{result.violation:.2g}, tol is {self.tol:.2g}; to go on, {fix}.",
+            f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
+            f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",
             ConvergenceWarning,
             stacklevel=4,
         )
+
+
+def _public(coef, n_classes, C, dtype):
+    """Return coef_ and intercept_ as users see them."""
+    with np.errstate(over="ignore"):
+        coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
+    return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
 
 
 def _centred(coef, C):
