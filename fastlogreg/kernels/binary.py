@@ -144,8 +144,9 @@ def _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, h
     A panel that holds the rows exactly is read instead of them: its loops run along rows whatever the number of
     columns, where ten columns in C order take twice as long. One in float32 is for the Hessian alone.
     """
-    narrower = panel.dtype == np.float32 and X.data.dtype != np.float32
-    chosen = _add_from_rows if isinstance(X, CSR) or narrower else _add_from_panel
+    sparse = isinstance(X, CSR)
+    narrower = not sparse and panel.dtype == np.float32 and X.dtype != np.float32
+    chosen = _add_from_rows if sparse or narrower else _add_from_panel
     return chosen(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
 
 
