@@ -35,7 +35,9 @@ NO_OFFSET = np.empty((0, 0))
 def split(n_rows, n_parts):
     """Return (n_parts, 2): the first row of every part and the one after its last."""
     edges = np.arange(n_parts + 1) * n_rows // n_parts
-    return np.stack([edges[:-1], edges[1:]], axis=1)
+    parts = np.empty((n_parts, 2), dtype=np.int64)
+    parts[:, 0], parts[:, 1] = edges[:-1], edges[1:]
+    return parts
 
 
 class Design(Protocol):

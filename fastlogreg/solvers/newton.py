@@ -114,10 +114,10 @@ class _Curvature:
 
     def worth_renewing(self, progress, predicted):
         """Whether the next iterate deserves a Hessian: where gradients alone would take longer to the end."""
-        if predicted <= 0.5 * progress.tol:
-            return False
         if self.objective.n_coef <= CHEAP_HESSIAN:
             return True
+        if predicted <= 0.5 * progress.tol:
+            return False
         if progress.n_iter == 0:
             return self.fresh  # a Hessian from far away; that of a sample at its optimum is near
         before, now = progress.history[-2][1], progress.history[-1][1]
