@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
+from fastlogreg.design import split
 from fastlogreg.kernels import binary, multinomial, pointwise, predict
 from fastlogreg.kernels.jit import Driver
 
@@ -86,11 +87,11 @@ def exact_logsumexp(row):
 
 
 def one_chunk(n):
-    return np.array([0, n])
+    return split(n, 1)
 
 
 def one_row_each(n):
-    return np.arange(n + 1)
+    return split(n, n)
 
 
 def binary_rows(eta, y, dtype=np.float64):

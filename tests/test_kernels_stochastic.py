@@ -8,7 +8,7 @@ from scipy import special
 
 import naive_stochastic as twin
 from designs import KERNEL
-from fastlogreg.design import EMPTY, as_design
+from fastlogreg.design import EMPTY, as_design, split
 from fastlogreg.kernels import descent, stochastic
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.pointwise import LN_2
@@ -292,6 +292,6 @@ def test_small_losses_keep_their_digits(margin):
     n = 700
     X, y = np.where(np.arange(n) % 2, margin, -margin)[:, None], (np.arange(n) % 2).astype(float)
     out = np.zeros((1, 3))
-    descent.cost(as_design(X).X, y, EMPTY, np.array([[1.0, 0.0]]), np.array([0, n]), out)
+    descent.cost(as_design(X).X, y, EMPTY, np.array([[1.0, 0.0]]), split(n, 1), out)
     assert out[0, 0] == pytest.approx(n * np.log1p(np.exp(-margin)), rel=1e-13)
     assert out[0, 1] == pytest.approx(n / 2 * ((margin - 1) ** 2 + margin**2))

@@ -324,7 +324,7 @@ def test_an_edit_of_a_kernel_is_seen(tmp_path):
     code = """
 from fastlogreg.kernels import predict
 out = np.empty(1)
-predict.log1pexp(np.zeros(1), np.array([0, 1]), out)
+predict.log1pexp(np.zeros(1), np.array([[0, 1]]), out)
 print(out[0], end="")
 """
     assert float(run(tmp_path, code, common=SMALL, **changes)) == pytest.approx(0.6931, abs=1e-4)
