@@ -102,19 +102,22 @@ def value_gradient(X, y, weight, offset, coef, bounds, out):
 
 
 @kernel
-def _set_terms(eta, y, weight, offset, first, loss, slope, curvature):
+def _set_terms(eta, y, weight, offset, first, loss, slope, root):
     """Weighted loss and slope, and the root of the weighted curvature, of the rows of a block."""
     add_rows(offset, first, eta)
-    set_loss_slope(eta, y, loss, slope)
-    set_curvature(eta, y, curvature)
-    scale_rows(weight, first, loss)
-    scale_rows(weight, first, slope)
-    scale_rows(weight, first, curvature)
-    for i in range(curvature.size):
-        curvature[i] = np.sqrt(curvature[i])
+    for i in range(eta.size):
+        value, slope_, curvature = loss_slope_curvature(eta[i], y[i])
+        loss[i] = value
+        slope[i] = slope_
+        root[i] = np.sqrt(curvature)
+    if weight.size:
+        for i in range(eta.size):
+            w = weight[first + i]
+            loss[i] *= w
+            slope[i] *= w
+            root[i] *= np.sqrt(w)
 
 
-@kernel
 def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
     eta, loss, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
@@ -126,7 +129,6 @@ def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradien
     return total(loss)
 
 
-@kernel
 def _add_from_panel(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
     eta, loss, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
@@ -150,14 +152,12 @@ def _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, h
     return chosen(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
 
 
-@overload(_add_terms)
+# Inlined: LLVM optimises a function anew in every function that calls it, and each level took half a second to compile.
+@overload(_add_terms, inline="always")
 def _compiled_add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     sparse = not isinstance(X, types.Array)
     narrower = not sparse and panel.dtype == types.float32 and X.dtype != types.float32
-    chosen = _add_from_rows if sparse or narrower else _add_from_panel
-    return lambda X, y, weight, offset, coef, first, last, panel, work, gradient, hessian: chosen(
-        X, y, weight, offset, coef, first, last, panel, work, gradient, hessian
-    )
+    return _add_from_rows if sparse or narrower else _add_from_panel
 
 
 @kernel
@@ -171,6 +171,8 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
     q, size = panel.shape
     gradient = out[1 : 1 + q]
     hessian = out[1 + q :].reshape(q, q)
+    for i in range(size):
+        work[3, i] = 0.0  # the last block may not fill it
     for first in range(start, stop, size):
         last = min(first + size, stop)
         out[0] += _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
@@ -179,7 +181,7 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
 @driver
 def value_gradient_hessian(X, y, weight, offset, coef, out_panel, bounds, out):
     """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size) is its workspace, out 1 + q + q * q wide."""
-    work = np.zeros((bounds.shape[0], 4, out_panel.shape[2]))
+    work = np.empty((bounds.shape[0], 4, out_panel.shape[2]))
     for c in prange(bounds.shape[0]):
         value_gradient_hessian_rows(
             X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], out_panel[c], work[c], out[c]

@@ -15,16 +15,18 @@ def moments_rows(X, weight, start, stop, work, out):
     """
     p = n_features(X)
     size = block_rows(X)
+    for k in range(work.shape[1]):
+        work[0, k] = work[1, k] = 0.0
     for first in range(start, stop, size):
         add_block_moments(X, first, min(first + size, stop), weight, work[0], work[1])
-    for half in range(2):
-        for k in range(0, work.shape[1], max(1, p)):
-            out[half * p : half * p + p] += work[half, k : k + p]
+    for k in range(work.shape[1]):  # adding slices would compile numba's message for slices that differ, for a second
+        out[k % p] += work[0, k]
+        out[p + k % p] += work[1, k]
 
 
 @driver
 def moments(X, weight, bounds, out):
     """Drive moments_rows; out has 2 p columns."""
-    work = np.zeros((bounds.shape[0], 2, moments_width(X)))
+    work = np.empty((bounds.shape[0], 2, moments_width(X)))  # np.zeros would be a parallel loop of its own to compile
     for c in prange(bounds.shape[0]):
         moments_rows(X, weight, bounds[c, 0], bounds[c, 1], work[c], out[c])
