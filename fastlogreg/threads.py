@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import os
+import threading
+from typing import Any
 
 import joblib
 import threadpoolctl
@@ -29,9 +31,38 @@ def _cores(affinity, at_most):
     return joblib.cpu_count()
 
 
+class _OneBlasThread:
+    """A context in which BLAS has one thread; of several Python threads, the last to leave gives the rest back."""
+
+    def __init__(self):
+        self.limit: Any = None
+        self.reset()
+
+    def reset(self):
+        """Forget who is inside."""
+        self.lock = threading.Lock()
+        self.inside = 0
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.limit = _blas().limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
+os.register_at_fork(after_in_child=_one_blas_thread.reset)  # who was inside does not exist there
+
+
 def factoring(size):
     """Return a context in which LAPACK factors a matrix of so many columns on as many threads as it deserves."""
-    return _blas().limit(limits=1, user_api="blas") if size in ONE_THREAD else contextlib.nullcontext()
+    return _one_blas_thread if size in ONE_THREAD else contextlib.nullcontext()
 
 
 @functools.cache

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import naive
 from fastlogreg.design import as_design
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import Status
 from fastlogreg.solvers import SOLVERS, choose
+from fastlogreg.threads import factoring
 from problems import BINARY, COLLINEAR, SEPARABLE, SEVERAL, SOLVABLE, drawn, random_coef, with_rows
 
 TOL = 1e-9
@@ -343,3 +345,15 @@ def test_auto_forms_no_huge_hessian():
 
 def test_every_row_states_its_cost():
     assert all(row.cost for row in SOLVERS.values())
+
+
+def test_threads_of_blas_are_given_back():
+    """Threads that enter and leave in any order: the second to enter finds one thread, and must not restore that."""
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    first, second = factoring(100), factoring(100)
+    first.__enter__()
+    second.__enter__()
+    assert all(pool["num_threads"] == 1 for pool in threadpool_info() if pool["user_api"] == "blas")
+    first.__exit__()
+    second.__exit__()
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
