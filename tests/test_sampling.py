@@ -146,6 +146,13 @@ def test_many_rows_are_runs_and_few_are_copied():
     assert len(design.sample(100)[1]) == 100
 
 
+def test_no_tolerance_ends_at_rounding():
+    X, y, _ = plain(40, np.random.default_rng(2))
+    result = newton(LogisticObjective(as_design(X), y, l2=1e-4), np.zeros(41), tol=0.0, max_iter=200)
+    assert result.converged
+    assert naive.kkt_violation(X, y, result.coef, l2=1e-4) <= 1e-13
+
+
 # Sweeps over all rows of fits with default tol, the one for the scales included: they may fall, not rise.
 BUDGETS = {"plain": 9.0, "correlated": 9.0, "far_from_centred": 9.0, "sorted_by_class": 9.0}
 

@@ -31,6 +31,7 @@ CHEAP_HESSIAN = 32
 # one is not enough.
 HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
+ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 
 
 class Inverse:
@@ -123,7 +124,7 @@ class _Curvature:
         before, now = progress.history[-2][1], progress.history[-1][1]
         if now >= before:
             return True
-        gradients = np.log(progress.tol / now) / np.log(now / before)
+        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
         return bool(gradients > RENEWALS * (1.0 + self.cost))
 
 
