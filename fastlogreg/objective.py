@@ -325,13 +325,13 @@ class LogisticObjective:
         OpenBLAS has no kernel for tall and narrow panels, but from a few hundred columns on it is nearly as fast as
         the register tiles, and one shared accumulator takes the memory of one Hessian.
         """
-        n_rows = self.design.shape[0]
         q = coef.size
-        panel = np.empty((min(PANEL_ROWS, n_rows), q))
+        runs = [(0, self.design.shape[0])] if self.design.runs is None else self.design.runs.tolist()
+        panel = np.empty((min(PANEL_ROWS, max(stop - start for start, stop in runs)), q))
         hessian = np.zeros((q, q), order="F")
         sums = np.zeros(1 + q)
-        for first in range(0, n_rows, PANEL_ROWS):
-            last = min(first + PANEL_ROWS, n_rows)
+        pieces = [(at, min(at + PANEL_ROWS, stop)) for start, stop in runs for at in range(start, stop, PANEL_ROWS)]
+        for first, last in pieces:
             sums += self.design.run(
                 binary.scaled_panel, self._rows, (coef, panel, first), size=1 + q, between=(first, last)
             )

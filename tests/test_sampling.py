@@ -119,9 +119,12 @@ def test_three_classes():
     assert naive.kkt_violation(X, y, result.coef, l2=1e-4) <= 1e-8
 
 
+@pytest.mark.parametrize("by_panels", [False, True], ids=["", "BLAS panels"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_runs_are_read_where_they_are(weighted):
+def test_runs_are_read_where_they_are(weighted, by_panels, monkeypatch):
     """The objective of runs of rows is that of their copy, and nothing of X is copied."""
+    if by_panels:
+        monkeypatch.setattr("fastlogreg.objective.OWN_HESSIAN", 10)
     rng = np.random.default_rng(1)
     X, y, _ = plain(40, rng)
     terms = {"weight": rng.random(N_ROWS), "offset": rng.standard_normal(N_ROWS)} if weighted else {}
