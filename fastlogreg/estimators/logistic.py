@@ -1,7 +1,6 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
 import warnings
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 
@@ -11,24 +10,12 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
-from fastlogreg.design import as_design
 from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
-from fastlogreg.objective import LogisticObjective
+from fastlogreg.problem import bind
 from fastlogreg.result import ConvergenceWarning, Status
-from fastlogreg.units import column_units, from_units, to_units
-from fastlogreg.validation import (
-    all_or_nothing,
-    check_coef,
-    check_finite,
-    check_offset,
-    check_penalty,
-    check_solver,
-    check_weight,
-    check_X_y,
-    encode,
-)
+from fastlogreg.validation import all_or_nothing, check_coef, check_penalty, check_solver
 from fastlogreg.verbose import reporter
 
 # scikit-learn's names of solvers that are not ours: what stands in for each, and how its warning of too few iterations
@@ -198,58 +185,27 @@ class LogisticRegression(LinearClassifier):
         """
         self._validate_params()
         C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
-        X, y = check_X_y(self, X, y)
-        classes, target = encode(y)
-        n_classes = len(classes)
-        check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
-        n_samples, n_features = X.shape
-        weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
-        design = as_design(X, self.n_jobs)
-        moments = design.column_moments(weight)
-        check_finite(self, X, moments[1], squared=False)
-        offset = check_offset(offset, n_samples, n_classes)
-        total = n_samples if weight is None else weight.sum()
-        l2 = 1.0 / (C * total)
-        objective_of = partial(
-            LogisticObjective,
-            y=target,
-            weight=weight,
-            offset=offset,
-            n_classes=n_classes,
-            fit_intercept=self.fit_intercept,
-        )
-        units = column_units(design, moments[1], l2)
-        if units is None:
-            objective = objective_of(design, l2=l2, moments=moments)
-            objective.n_passes += 1.0  # the moments
-        else:
-            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units)
-            factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
-            objective = objective_of(design, l2=l2 * factors * factors)
-            objective.n_passes += 1.0
-        name, _ = ALIASES.get(self.solver, (self.solver, None))
-        if name == "auto":
-            name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
-        solver = solvers.SOLVERS[name].function
+        problem = bind(self, X, y, sample_weight, offset)
+        classes = problem.classes
+        check_solver(self.solver, C, l1_ratio, self.dual, len(classes))
+        penalised = problem.penalised(1.0 / (C * problem.total_weight))
+        objective = penalised.objective
+        objective.n_passes += 1.0  # the moments
+        name, solver = self._solver(problem)
         # As in scikit-learn, whose liblinear knows no other.
-        dtype = np.float64 if self.solver == "liblinear" else X.dtype
-        public = partial(_public, n_classes=n_classes, C=C, dtype=dtype)
-
-        def outer(coef):
-            return coef if units is None else from_units(coef, units, plain, l2)
-
+        dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
+        public = partial(_public, n_classes=len(classes), C=C, dtype=dtype)
         if registered(self):
-            data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
-            solver = hooked(solver, self, data, classes, lambda coef: public(outer(coef)))
+            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            data = {"X": problem.X, "y": problem.y, "metadata": metadata}
+            solver = hooked(solver, self, data, classes, lambda coef: public(penalised.outer(coef)))
         with reporter(self.verbose, name, self.max_iter) as callback:
-            start = self._start(objective, classes)
-            if units is not None:
-                start = to_units(start, units)
+            start = penalised.inner(self._start(objective, classes))
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
         if np.isinf(C) and offset is None:
-            result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
-        if units is not None:
-            result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
+            scales = objective.coordinates.scales[:-1]
+            result = check_separation(self, result, objective.design, problem.target, scales)
+        result = penalised.outer_result(result)
         if result.status is Status.MAX_ITER:
             self._warn(result, name)
         coef, intercept = public(result.coef)
@@ -277,6 +233,14 @@ class LogisticRegression(LinearClassifier):
         check_is_fitted(self)
         self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
         return self
+
+    def _solver(self, problem):
+        """Return name and function of the solver."""
+        name, _ = ALIASES.get(self.solver, (self.solver, None))
+        if name == "auto":
+            n_samples, n_features = problem.X.shape
+            name = solvers.choose(n_samples, n_features, problem.n_classes, problem.density)
+        return name, solvers.SOLVERS[name].function
 
     def _start(self, objective, classes):
         """Return zeros, or the last fit's coefficients where ``warm_start`` asks for them and they have the shape."""
