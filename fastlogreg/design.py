@@ -4,7 +4,7 @@ A kernel is a function of a row range that returns a partial sum, so ``run`` is 
 source and partitions of a cluster have to provide.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -24,6 +24,9 @@ SEGMENT_WORK = 2**31
 # Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
 LOOK_ROWS = 4096
 
+# With so many entries a pass is dear enough to look at one row in SAMPLE_PART first.
+SAMPLE_WORK = 2e6
+SAMPLE_PART = 8
 # A sample of the rows is read in so many runs (a power of two, as chunks are), where they are at least so long.
 SAMPLE_RUNS = 64
 RUN_ROWS = 256
@@ -38,6 +41,14 @@ def split(n_rows, n_parts):
     parts = np.empty((n_parts, 2), dtype=np.int64)
     parts[:, 0], parts[:, 1] = edges[:-1], edges[1:]
     return parts
+
+
+class Moments(NamedTuple):
+    """Σ w x and Σ w x² of the columns: what scales and centres are made of."""
+
+    sums: np.ndarray  # (2, n_features), not finite where an entry is not
+    n_passes: float = 1.0  # what they cost
+    sampled: bool = False  # whether they are those of a sample, in proportion
 
 
 class Design(Protocol):
@@ -75,6 +86,16 @@ class ArrayDesign:
         self.dtype = X.data.dtype if isinstance(X, CSR) else X.dtype
         entries, n_rows = (X.data.size, X.indptr.size - 1) if isinstance(X, CSR) else (X.size, X.shape[0])
         self.entries_per_row = max(1.0, entries / max(1, n_rows))
+
+    @property
+    def density(self):
+        """Share of the entries that are stored."""
+        return self.entries_per_row / max(1, self.shape[1])
+
+    @property
+    def large(self):
+        """Whether a pass is dear: worth a sample, or one pass less at the end."""
+        return self.entries_per_row * self.shape[0] >= SAMPLE_WORK
 
     def rows(self, values):
         """Return row-aligned values as they are: all rows are in one place."""
@@ -132,14 +153,21 @@ class ArrayDesign:
         random = np.random.default_rng(0)
         if n_rows < SAMPLE_RUNS * RUN_ROWS and n_rows * n_columns <= 2 * n_total:
             edges = np.arange(n_rows + 1) * n_total // n_rows
-            index = random.integers(edges[:-1], edges[1:])
+            index = self._places(random.integers(edges[:-1], edges[1:]))
             X = _matrix(self.X) if isinstance(self.X, CSR) else self.X
             return as_design(X[index], self.threads), index
         length = -(-n_rows // SAMPLE_RUNS)
         edges = np.arange(SAMPLE_RUNS + 1) * n_total // SAMPLE_RUNS
-        starts = random.integers(edges[:-1], edges[1:] - length + 1)
+        starts = self._places(random.integers(edges[:-1], edges[1:] - length + 1))
         runs = np.stack([starts, starts + length], axis=1)
         return ArrayDesign(self.X, (length * SAMPLE_RUNS, n_columns), self.threads, runs), None
+
+    def _places(self, rows):
+        """Return where the rows that count stand in X: in runs, if not all count, of one length."""
+        if self.runs is None:
+            return rows
+        length = self.shape[0] // len(self.runs)
+        return self.runs[rows // length, 0] + rows % length
 
     def column_moments(self, weight=None):
         """Return Σ w x and Σ w x² of every column, (2, n_features), not finite where an entry is not; one pass."""

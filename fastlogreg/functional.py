@@ -7,7 +7,7 @@ Losses are weighted means over rows, as a function of coef alone: coef (n_featur
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from fastlogreg.design import MAX_CHUNKS, SERIAL_WORK, as_design, split
+from fastlogreg.design import MAX_CHUNKS, SERIAL_WORK, Moments, as_design, split
 from fastlogreg.kernels import predict
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.threads import allowed_threads
@@ -217,7 +217,7 @@ def _objective(X, y, coef, sample_weight, offset, l2, n_jobs):
         offset=check_offset(offset, n_samples, n_classes),
         l2=float(l2),
         n_classes=n_classes,
-        moments=np.zeros((2, n_features)),  # they are for solvers only
+        moments=Moments(np.zeros((2, n_features)), 0.0),  # they are for solvers only
     )
     return objective, coef
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from fastlogreg.design import EMPTY, NO_OFFSET
+from fastlogreg.design import EMPTY, NO_OFFSET, SAMPLE_PART, Moments
 from fastlogreg.kernels import binary, multinomial
 from fastlogreg.kernels.panels import TILE
 
@@ -20,8 +20,11 @@ OWN_HESSIAN = 1024
 PANEL_ROWS = 2048
 # Variance, as a part of the mean square, below which a column counts as constant: rounding leaves no digit of less.
 CONSTANT = 1e-14
-# Largest factor between the mean squares of a column and of its part in a sample that stands for the whole.
+# Largest factor between the mean squares of a column and of its part in a sample that stands for the whole, and
+# between the variances where only samples are compared.
 COVERED = 3.0
+# Share of the entries that are stored below which columns are too rare for samples to tell their moments.
+SPARSE = 0.2
 
 
 def _padded(size):
@@ -32,6 +35,10 @@ def _padded(size):
 def _on_or_above(size):
     """Return where a square matrix is on or above its diagonal."""
     return np.tri(size, dtype=bool).T
+
+
+class NotFiniteError(ArithmeticError):
+    """An entry of X that no sample showed is not finite, or too large to be squared."""
 
 
 class Coordinates:
@@ -116,8 +123,9 @@ class LogisticObjective:
     n_classes : int
     fit_intercept : bool
         If False the derivatives in the intercept are zero, so that it stays where it starts.
-    moments : ndarray of shape (2, n_features), optional
-        Σ x and Σ x² of the columns; found in one more pass where not given.
+    moments : Moments, optional
+        Of the columns; found in one more pass where not given, or in an eighth of one where a sample surely stands for
+        all rows.
     """
 
     def __init__(
@@ -136,11 +144,9 @@ class LogisticObjective:
         self._y = design.rows(y)
         self._weight = EMPTY if weight is None else design.rows(weight)
         self._offset = no_offset if offset is None else design.rows(offset)
-        if moments is None:
-            moments = design.column_moments(self._weight)
-            self.n_passes += 1.0
-        self._moments = moments
-        self.coordinates = Coordinates(moments, self.total_weight, l2=l2, centre=fit_intercept)
+        self.moments = moments or self._sampled_moments() or Moments(design.column_moments(self._weight))
+        self.n_passes += self.moments.n_passes
+        self.coordinates = Coordinates(self.moments.sums, self.total_weight, l2=l2, centre=fit_intercept)
 
     def sample(self, n_rows):
         """Return the objective of about n_rows rows spread evenly over the data; they need not hold every class."""
@@ -154,7 +160,7 @@ class LogisticObjective:
             l2=self.l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
-            moments=self._moments,
+            moments=self.moments._replace(n_passes=0.0),
         )
         if index is None:
             runs = design.runs
@@ -163,12 +169,44 @@ class LogisticObjective:
         sample.coordinates = self.coordinates
         return sample
 
+    def _sampled_moments(self):
+        """Return the Moments of a sample, in proportion, where it surely stands for all rows, else None.
+
+        It does if a sample of the sample, with so many rows fewer, has the same mean squares and variances but for a
+        factor of COVERED. Entries that were not looked at may yet be anything, even not finite.
+        """
+        if not self.design.large or self.design.density < SPARSE:
+            return None
+        means, samples = [], [self]
+        nothing = Moments(np.zeros((2, self.design.shape[1])), n_passes=0.0)
+        self.moments, self.coordinates = nothing, Coordinates(nothing.sums, 0.0, l2=0.0, centre=False)
+        for _ in range(2):
+            samples.append(samples[-1].sample(samples[-1].design.shape[0] // SAMPLE_PART))
+            weight = samples[-1].total_weight
+            if weight == 0.0:
+                return None
+            means.append(samples[-1].design.column_moments(samples[-1]._weight) / weight)
+        squares = np.array([square for _, square in means])
+        variances = squares - np.array([mean for mean, _ in means]) ** 2
+        for large, small in squares, np.where(variances > CONSTANT * squares, variances, 0.0):
+            if not ((large > 0.0) & (small < COVERED * large) & (large < COVERED * small)).all():
+                return None
+        looked_at = sum(sample.design.shape[0] for sample in samples[1:])
+        return Moments(means[0] * self.total_weight, looked_at / self.design.shape[0], sampled=True)
+
     def covers(self, sample):
         """Whether every column has its share of squares in a sample, so that its Hessian can stand for this one's."""
+        if self.moments.sampled:  # then that was looked at first
+            return True
         expected = sample.coordinates.mean_squares
         found = sample.design.column_moments(sample._weight)[1] / sample.total_weight
         sample.n_passes += 1.0
         return bool((found > expected / COVERED).all() and (found < expected * COVERED).all())
+
+    def check_finite(self, values):
+        """Raise NotFiniteError for values that are not finite, where not every entry of X has been looked at."""
+        if self.moments.sampled and not np.isfinite(values).all():
+            raise NotFiniteError("not finite, or beyond 1e150; the moments of all rows would have shown it")
 
     @property
     def has_offset(self):
@@ -267,7 +305,7 @@ class LogisticObjective:
             np.zeros(len(self._y)),
             weight=self._weight if self._weight.size else None,
             fit_intercept=self.fit_intercept,
-            moments=self._moments,
+            moments=self.moments,
         )
         rows.total_weight = self.total_weight
         self.n_passes += 1.0

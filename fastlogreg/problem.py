@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastlogreg.design import as_design
-from fastlogreg.objective import LogisticObjective
+from fastlogreg.design import Moments, as_design
+from fastlogreg.objective import LogisticObjective, NotFiniteError
 from fastlogreg.units import column_units, from_units, to_units
 from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
 
 
 def bind(estimator, X, y, sample_weight=None, offset=None):
-    """Validate what a user gave to ``fit`` and return it as a Problem; one pass over X.
+    """Validate what a user gave to ``fit`` and return it as a Problem; one pass over X, or a sample of it.
 
     Parameters
     ----------
@@ -34,10 +34,11 @@ def bind(estimator, X, y, sample_weight=None, offset=None):
     classes, target = encode(y)
     weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target)
     design = as_design(X, estimator.n_jobs)
-    moments = design.column_moments(weight)
-    check_finite(estimator, X, moments[1], squared=False)
     offset = check_offset(offset, len(y), len(classes))
-    return Problem(X, y, classes, target, design, moments, weight, offset, estimator.fit_intercept)
+    problem = Problem(X, y, classes, target, design, weight, offset, estimator.fit_intercept)
+    if not problem.moments.sampled:
+        check_finite(estimator, X, problem.moments.sums[1], squared=False)
+    return problem
 
 
 class Problem:
@@ -53,35 +54,48 @@ class Problem:
         0.0 or 1.0, for more classes the class index, of every row.
     design : Design
         Of X.
-    moments : ndarray of shape (2, n_features)
-        Σ w x and Σ w x² of the columns.
+    moments : Moments
+        Of the columns; where they are those of a sample, not every entry is known to be finite.
     weight, offset : ndarray or None
     fit_intercept : bool
     n_classes : int
     total_weight : float
     """
 
-    def __init__(self, X, y, classes, target, design, moments, weight, offset, fit_intercept):
+    def __init__(self, X, y, classes, target, design, weight, offset, fit_intercept):
         self.X, self.y, self.classes, self.target = X, y, classes, target
-        self.design, self.moments = design, moments
+        self.design = design
         self.weight, self.offset, self.fit_intercept = weight, offset, fit_intercept
         self.n_classes = len(classes)
-        self.total_weight = float(len(y)) if weight is None else float(weight.sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # who binds looks for what is not finite
+            objective = self._objective(design, 0.0)
+        self.moments, self.total_weight = objective.moments, objective.total_weight
 
-    @property
-    def density(self):
-        """Share of the entries of X that are stored."""
-        return self.design.entries_per_row / self.design.shape[1]
+    def settled(self, estimator, solve):
+        """Return solve(), once more after a pass for all moments where it found what no sample had shown.
+
+        Raises
+        ------
+        ValueError
+            For an entry of X that is not finite.
+        """
+        try:
+            return solve()
+        except NotFiniteError:
+            every = self.design.column_moments(self.weight)
+        check_finite(estimator, self.X, every[1], squared=False)
+        self.moments = Moments(every, 1.0 + self.moments.n_passes)
+        return solve()
 
     def penalised(self, l2):
         """Return the problem with an L2 penalty of a strength on the scale of the mean loss, 1 / (C Σ w).
 
         Costs nothing, but where columns are of extreme scale a copy of X and a pass over it.
         """
-        units = column_units(self.design, self.moments[1], l2)
+        units = column_units(self.design, self.moments.sums[1], l2)
         if units is None:
             return Penalised(self._objective(self.design, l2, self.moments))
-        plain = self._objective(self.design, 0.0, np.zeros_like(self.moments))
+        plain = self._objective(self.design, 0.0, Moments(np.zeros_like(self.moments.sums), 0.0))
         factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
         return Penalised(self._objective(self.design.times(units), l2 * factors * factors), units, plain, l2)
 

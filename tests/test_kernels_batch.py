@@ -12,7 +12,7 @@ from hypothesis import given, settings
 import naive
 from designs import KERNEL, csr
 from fastlogreg import objective as objective_module
-from fastlogreg.design import ArrayDesign, as_design
+from fastlogreg.design import ArrayDesign, Moments, as_design
 from fastlogreg.kernels import predict
 from fastlogreg.objective import LogisticObjective
 from problems import random_coef, random_problem
@@ -65,7 +65,7 @@ class Partition(ArrayDesign):
 
 
 def make_objective(problem, design):
-    moments = np.ones((2, problem.X.shape[1]))  # spares the pass that finds them
+    moments = Moments(np.ones((2, problem.X.shape[1])), 0.0)  # spares the pass that finds them
     return LogisticObjective(design, problem.y, n_classes=problem.n_classes, moments=moments, **problem.terms)
 
 

@@ -51,7 +51,10 @@ class LogisticRegression(LinearClassifier):
     tol : float, default=1e-8
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
         a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
-        standard deviation).
+        standard deviation). With more than two million entries in X the solvers "newton" and "newton-cg" also stop
+        where the Hessian tells that the objective is within tol of its least, relatively (a quarter of it, or less);
+        "newton" then takes its last step without another pass to look at where it led, so that ``result_`` describes
+        the iterate before.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted, without effect: no solver penalises the intercept.
@@ -188,20 +191,25 @@ class LogisticRegression(LinearClassifier):
         problem = bind(self, X, y, sample_weight, offset)
         classes = problem.classes
         check_solver(self.solver, C, l1_ratio, self.dual, len(classes))
-        penalised = problem.penalised(1.0 / (C * problem.total_weight))
-        objective = penalised.objective
-        objective.n_passes += 1.0  # the moments
-        name, solver = self._solver(problem)
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
         public = partial(_public, n_classes=len(classes), C=C, dtype=dtype)
-        if registered(self):
-            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-            data = {"X": problem.X, "y": problem.y, "metadata": metadata}
-            solver = hooked(solver, self, data, classes, lambda coef: public(penalised.outer(coef)))
-        with reporter(self.verbose, name, self.max_iter) as callback:
-            start = penalised.inner(self._start(objective, classes))
-            result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
+        name, solver = self._solver(problem)
+
+        def optimum():
+            penalised = problem.penalised(1.0 / (C * problem.total_weight))
+            solve = solver
+            if registered(self):
+                metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+                data = {"X": problem.X, "y": problem.y, "metadata": metadata}
+                solve = hooked(solver, self, data, classes, lambda coef: public(penalised.outer(coef)))
+            with reporter(self.verbose, name, self.max_iter) as callback:
+                start = penalised.inner(self._start(penalised.objective, classes))
+                result = solve(penalised.objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
+            return penalised, result
+
+        penalised, result = problem.settled(self, optimum)
+        objective = penalised.objective
         if np.isinf(C) and offset is None:
             scales = objective.coordinates.scales[:-1]
             result = check_separation(self, result, objective.design, problem.target, scales)
@@ -239,7 +247,7 @@ class LogisticRegression(LinearClassifier):
         name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
             n_samples, n_features = problem.X.shape
-            name = solvers.choose(n_samples, n_features, problem.n_classes, problem.density)
+            name = solvers.choose(n_samples, n_features, problem.n_classes, problem.design.density)
         return name, solvers.SOLVERS[name].function
 
     def _start(self, objective, classes):

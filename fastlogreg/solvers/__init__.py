@@ -7,6 +7,7 @@ its violation is at most tol.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastlogreg.objective import SPARSE
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
@@ -32,7 +33,6 @@ NEWTON_LIMITS = {
     (False, False): 768,  # the Hessian costs K² p² a row; digits (650): 13 passes against 1200 of newton-cg
     (False, True): 96,  # the multinomial Hessian works on dense panels, products on the stored entries only
 }
-SPARSE = 0.2
 
 
 def choose(n_samples, n_features, n_classes, density=1.0):

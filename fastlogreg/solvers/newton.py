@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
+from fastlogreg.design import SAMPLE_PART
 from fastlogreg.result import Status
 from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
@@ -19,10 +20,8 @@ RANK = 100.0
 # Multiply-adds of a Hessian above which its products are float32: half the time, the same iterations (Kelley, SIAM
 # Review 2022), because the gradient is float64. Where a float32 pivot is too small to trust, float64 takes over.
 SINGLE_WORK = 1e8
-# With this many rows per coefficient and so many entries, the start is the optimum of one row in SAMPLE_PART.
+# With this many rows per coefficient, where a pass is dear, the start is the optimum of one row in SAMPLE_PART.
 SAMPLE_RATIO = 80
-SAMPLE_WORK = 2e6
-SAMPLE_PART = 8
 SAMPLE_TOL = 0.05  # of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)
 # Up to so many coefficients the Hessian rides along with the gradient nearly for free, and one kernel less is
 # compiled in a cold process.
@@ -32,6 +31,9 @@ CHEAP_HESSIAN = 32
 HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
 ROUNDING = 1e-16  # the least violation to hope for, where tol is less
+# Where a pass is dear, tol bounds the relative suboptimality that the Hessian tells, too: so much of it where that is
+# the Hessian of the iterate, and so much where it is older, or a sample's, in which a rare column may count too much.
+SURE, UNSURE = 0.25, 0.02
 
 
 class Inverse:
@@ -97,12 +99,19 @@ class _Curvature:
 
     def update(self, coef, hessian):
         """Take the Hessian at the current iterate, in float64 where float32 cannot be solved with."""
-        inverse = Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
-        if not inverse.trusted:
-            self.precision = np.float64
-            inverse = Inverse(_pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
+        if self.precision == np.float32:
+            inverse = self._inverse(hessian) if np.isfinite(hessian).all() else None
+            if inverse is None or not inverse.trusted:
+                self.precision = np.float64
+                hessian = self.with_hessian(coef)[2]
+        if self.precision == np.float64:
+            self.objective.check_finite(hessian)
+            inverse = self._inverse(hessian)
         self.inverse, self.fresh = inverse, True
         self.pairs.clear()
+
+    def _inverse(self, hessian):
+        return Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
 
     def learn(self, change, gradient_change):
         """Take a step and the change of the gradient along it, where the Hessian is older."""
@@ -141,7 +150,9 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     objective : LogisticObjective
     start : ndarray of objective.shape
     tol : float
-        Stop when the violation is at most tol.
+        Stop when the violation is at most tol, or, where a pass is dear, when the Hessian tells that the objective is
+        within SURE · tol (UNSURE · tol for an older Hessian) of its least, relatively. The step that tells it is taken
+        all the same, but no longer looked at: value and violation are those of the iterate before.
     max_iter : int
     callback : callable, optional
         Called after every iteration with the Progress; a true answer stops.
@@ -172,6 +183,9 @@ def _minimise(objective, start, tol, max_iter, callback=None):
     while (status := progress.record(value, objective.violation(gradient))) is None:
         direction = -curvature.solve(gradient.ravel()).reshape(coef.shape)
         decrement = -float(np.sum(gradient * direction))
+        if objective.design.large and 0.5 * decrement <= tol * value * (SURE if curvature.fresh else UNSURE):
+            status, coef = Status.CONVERGED, coef + direction
+            break
         renew = curvature.worth_renewing(progress, progress.predicted_violation() if curvature.fresh else np.inf)
         evaluate = curvature.with_hessian if renew else objective.value_gradient
         accepted = search(evaluate, coef, value, direction, decrement)
@@ -201,8 +215,8 @@ def _sample_start(objective, start, tol, max_iter):
 
     The optimum of a sample lies within about sqrt(p / n_sampled) of the full one, relatively; its Hessian likewise.
     """
-    n_rows, n_columns = objective.design.shape
-    if n_rows < SAMPLE_RATIO * objective.n_coef or n_rows * n_columns < SAMPLE_WORK or start.any():
+    n_rows = objective.design.shape[0]
+    if n_rows < SAMPLE_RATIO * objective.n_coef or not objective.design.large or start.any():
         return start, None
     sample = objective.sample(n_rows // SAMPLE_PART)
     if sample.total_weight == 0.0:

@@ -41,6 +41,7 @@ class Progress:
 
     def record(self, value, violation):
         """Append an iterate; return the Status that ends the solve, or None."""
+        self.objective.check_finite(violation)
         self.history.append((value, violation, self.objective.n_passes))
         if violation <= self.tol:
             return Status.CONVERGED
