@@ -23,6 +23,7 @@ SERIAL_WORK = 2**17
 SEGMENT_WORK = 2**31
 # Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
 LOOK_ROWS = 4096
+LOOK_COLUMNS = 1024  # of wide data
 
 # With so many entries a pass is dear enough to look at one row in SAMPLE_PART first.
 SAMPLE_WORK = 2e6
@@ -172,6 +173,24 @@ class ArrayDesign:
     def column_moments(self, weight=None):
         """Return Σ w x and Σ w x² of every column, (2, n_features), not finite where an entry is not; one pass."""
         return self.run(columns.moments, (EMPTY if weight is None else weight,), size=2 * self.shape[1]).reshape(2, -1)
+
+    def transposed(self):
+        """Return the design of Xᵀ, or None where rows and columns cannot change places: X is sparse."""
+        return None if isinstance(self.X, CSR) else as_design(self.X.T, self.threads)
+
+    def columns_times(self, coef):
+        """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass."""
+        return sum(columns @ coef[part] for part, columns in self._columns())
+
+    def rows_times(self, multipliers):
+        """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …); X is dense. One pass."""
+        return np.concatenate([columns.T @ multipliers for _, columns in self._columns()])
+
+    def _columns(self):
+        """Yield slices of columns and these columns, in float64."""
+        for first in range(0, self.shape[1], LOOK_COLUMNS):
+            part = slice(first, first + LOOK_COLUMNS)
+            yield part, self.X[:, part].astype(np.float64, copy=False)
 
     def largest(self, columns):
         """Return the largest magnitude in each of some columns."""

@@ -4,7 +4,7 @@ import functools
 import math
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk, ssyrk
 
 from fastlogreg.design import EMPTY, NO_OFFSET, SAMPLE_PART, Moments
 from fastlogreg.kernels import binary, multinomial
@@ -169,6 +169,18 @@ class LogisticObjective:
         sample.coordinates = self.coordinates
         return sample
 
+    def over(self, design):
+        """Return the objective of the same rows and penalty with other columns."""
+        return LogisticObjective(
+            design,
+            self._y,
+            weight=self._weight if self._weight.size else None,
+            offset=self._offset if self.has_offset else None,
+            l2=self.l2,
+            n_classes=self.n_classes,
+            fit_intercept=self.fit_intercept,
+        )
+
     def _sampled_moments(self):
         """Return the Moments of a sample, in proportion, where it surely stands for all rows, else None.
 
@@ -248,7 +260,7 @@ class LogisticObjective:
             Of the products in the Hessian; float32 takes half the time. Value and gradient are float64.
         """
         if self.binary and coef.size > OWN_HESSIAN:
-            value, gradient, hessian = self._panel_hessian(coef)
+            value, gradient, hessian = self._panel_hessian(coef, precision)
         elif self.binary:
             q = _padded(coef.size)
             # 8 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
@@ -294,6 +306,11 @@ class LogisticObjective:
         if not self.fit_intercept:
             product[..., -1] = 0.0
         return product
+
+    def class_shares(self):
+        """Return the share of every class in the weight of the rows."""
+        weight = self._weight if self._weight.size else None
+        return np.bincount(self._y, weight, minlength=self.n_classes) / self.total_weight
 
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.
@@ -357,7 +374,7 @@ class LogisticObjective:
             diagonal[:, -1] = 1.0
         return hessian
 
-    def _panel_hessian(self, coef):
+    def _panel_hessian(self, coef, precision):
         """Return sums of loss, gradient and Hessian, the last by BLAS on panels of scaled rows.
 
         OpenBLAS has no kernel for tall and narrow panels, but from a few hundred columns on it is nearly as fast as
@@ -365,7 +382,9 @@ class LogisticObjective:
         """
         q = coef.size
         runs = [(0, self.design.shape[0])] if self.design.runs is None else self.design.runs.tolist()
-        panel = np.empty((min(PANEL_ROWS, max(stop - start for start, stop in runs)), q))
+        rows = min(PANEL_ROWS, max(stop - start for start, stop in runs))
+        panel = np.empty((rows, q), dtype=precision)
+        single = precision == np.float32
         hessian = np.zeros((q, q), order="F")
         sums = np.zeros(1 + q)
         pieces = [(at, min(at + PANEL_ROWS, stop)) for start, stop in runs for at in range(start, stop, PANEL_ROWS)]
@@ -373,6 +392,10 @@ class LogisticObjective:
             sums += self.design.run(
                 binary.scaled_panel, self._rows, (coef, panel, first), size=1 + q, between=(first, last)
             )
-            hessian = dsyrk(1.0, panel[: last - first].T, beta=1.0, c=hessian, overwrite_c=1)
+            rows = panel[: last - first].T
+            if single:
+                hessian += ssyrk(1.0, rows)
+            else:
+                hessian = dsyrk(1.0, rows, beta=1.0, c=hessian, overwrite_c=1)
         self.n_passes += 1.0
         return sums[0], sums[1:], hessian[None, None]

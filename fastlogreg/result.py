@@ -22,9 +22,10 @@ class DivergenceWarning(ConvergenceWarning):
 class Status(enum.Enum):
     """How a solver ended; the value is the message for the user."""
 
-    CONVERGED = "the violation of the optimality conditions is below tol"
+    CONVERGED = "the conditions of optimality hold to within tol"
     PRECISION = "no step lowers the objective any more in floating-point arithmetic"
     MAX_ITER = "max_iter iterations were used up before the violation fell below tol"
+    OUT_OF_PASSES = "the passes over X that this solver was given were used up"
     STOPPED = "the callback asked to stop"
     SEPARATED = "the classes are separated without error, so that without a penalty there is no finite optimum"
 

@@ -62,9 +62,10 @@ class LogisticRegression(LinearClassifier):
         Factor of the weight of each class; "balanced" is n / (K n_k). Rows of a class of weight 0 do not count.
     random_state : int, RandomState instance or None, default=None
         Accepted, without effect: no solver draws random numbers.
-    solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
+    solver : {"auto", "newton", "newton-cg", "hybrid", "row-space", "lbfgs"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
-        truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "auto" chooses by shape.
+        truncated Newton, for many features or classes. "hybrid": the second, until the first would have been cheaper.
+        "row-space": for dense X with far fewer rows than columns. "lbfgs": no Hessian at all. "auto" chooses by shape.
         scikit-learn's other names are accepted, and under each of its names what it refuses there is refused:
         "newton-cholesky" is "newton"; "liblinear", "sag" and "saga" are "auto".
     max_iter : int, default=1000
@@ -248,6 +249,8 @@ class LogisticRegression(LinearClassifier):
         if name == "auto":
             n_samples, n_features = problem.X.shape
             name = solvers.choose(n_samples, n_features, problem.n_classes, problem.design.density)
+            if name == "row-space" and registered(self):  # its iterates are not coefficients of X
+                name = "newton-cg"
         return name, solvers.SOLVERS[name].function
 
     def _start(self, objective, classes):

@@ -137,7 +137,7 @@ class _Curvature:
         return bool(gradients > RENEWALS * (1.0 + self.cost))
 
 
-def newton(objective, start, *, tol, max_iter, callback=None):
+def newton(objective, start, *, tol, max_iter, callback=None, after=None):
     """Minimise by coef ← coef - step · H⁻¹ g.
 
     The step is halved until the objective falls by at least ARMIJO times what the gradient promises. Value, gradient
@@ -156,6 +156,8 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     max_iter : int
     callback : callable, optional
         Called after every iteration with the Progress; a true answer stops.
+    after : Result, optional
+        Of the solver that came to start; its iterations are counted and its history is continued.
 
     Returns
     -------
@@ -165,12 +167,12 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     ----------
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
-    return _minimise(objective, start, tol, max_iter, callback)[0]
+    return _minimise(objective, start, tol, max_iter, callback, after)[0]
 
 
-def _minimise(objective, start, tol, max_iter, callback=None):
+def _minimise(objective, start, tol, max_iter, callback=None, after=None):
     """Return the Result of `newton` and the _Curvature it ended with."""
-    progress = Progress(objective, tol, max_iter, callback)
+    progress = Progress(objective, tol, max_iter, callback, after)
     curvature = _Curvature(objective)
     coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
     while True:

@@ -19,9 +19,12 @@ class Progress:
         Iterations done.
     """
 
-    def __init__(self, objective, tol, max_iter, callback):
+    def __init__(self, objective, tol, max_iter, callback, after=None):
         self.objective, self.tol, self.max_iter, self.callback = objective, tol, max_iter, callback
-        self.history = []
+        # A solver that goes on after another looks at the other's last iterate once more; the callback has seen it.
+        self.history = [] if after is None else [tuple(entry) for entry in after.history[:-1]]
+        self._seen = 0 if after is None else len(after.history)
+        self._stopped = after is not None and after.status is Status.STOPPED
         self._halved = np.inf, 0  # the violation when it last fell by half, and the iterates recorded until then
 
     @property
@@ -45,7 +48,9 @@ class Progress:
         self.history.append((value, violation, self.objective.n_passes))
         if violation <= self.tol:
             return Status.CONVERGED
-        if self.callback is not None and self.callback(self):
+        if self.callback is not None and len(self.history) > self._seen:
+            self._stopped = self.callback(self)
+        if self._stopped:
             return Status.STOPPED
         if self.n_iter >= self.max_iter:
             return Status.MAX_ITER

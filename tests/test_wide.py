@@ -1,0 +1,165 @@
+"""Fewer rows than columns, and more columns than newton is tried on first: the answer is the optimum all the same."""
+
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import naive
+from fastlogreg import LogisticRegression
+from fastlogreg.design import as_design
+from fastlogreg.objective import LogisticObjective
+from fastlogreg.result import Status
+from fastlogreg.solvers import SOLVERS, choose, hybrid, row_space
+from fastlogreg.solvers.newton_cg import preconditioner
+
+N_ROWS, N_COLUMNS = 30, 90
+L2 = 1e-2
+
+
+def problem(n_classes=2, n_rows=N_ROWS, n_columns=N_COLUMNS):
+    rng = np.random.default_rng(n_classes)
+    X = rng.standard_normal((n_rows, n_columns)) + rng.standard_normal((n_rows, 1))
+    y = np.arange(n_rows) % n_classes
+    return X, y.astype(np.float64) if n_classes == 2 else y
+
+
+def solve(solver, X, y, tol=1e-10, start=None, max_iter=100, callback=None, **terms):
+    n_classes = int(y.max()) + 1
+    objective = LogisticObjective(as_design(X), y, n_classes=n_classes, **{"l2": L2, **terms})
+    start = np.zeros(objective.shape) if start is None else start
+    return solver(objective, start, tol=tol, max_iter=max_iter, callback=callback)
+
+
+TERMS = {
+    "plain": {},
+    "weight": {"weight": np.linspace(0.0, 2.0, N_ROWS)},
+    "offset": {"offset": np.linspace(-1.0, 1.0, N_ROWS)},
+    "no intercept": {"fit_intercept": False},
+}
+
+
+@pytest.mark.parametrize("solver", [row_space, hybrid])
+@pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_optimum(solver, n_classes, terms):
+    X, y = problem(n_classes)
+    if n_classes > 2 and "offset" in terms:
+        terms = {"offset": np.outer(terms["offset"], np.arange(n_classes))}
+    result = solve(solver, X, y, **terms)
+    assert result.converged
+    assert naive.kkt_violation(X, y, result.coef, l2=L2, **terms) <= 1.1e-10
+    assert len(result.history) == result.n_iter + 1
+
+
+@pytest.mark.parametrize("storage", [np.ascontiguousarray, np.asfortranarray, np.float32, scipy.sparse.csr_array])
+def test_storages(storage):
+    X, y = problem()
+    X = X.astype(np.float32)
+    result = solve(row_space, storage(X), y)
+    assert naive.kkt_violation(X.astype(np.float64), y, result.coef, l2=L2) <= 1.1e-10
+
+
+def dependent(X):
+    X[3] = X[4]
+
+
+def one_row_of_zeros(X):
+    X[3] = 0.0
+
+
+def odd_units(X):
+    X *= np.geomspace(1e-7, 1e7, X.shape[1])
+
+
+@pytest.mark.parametrize("change", [dependent, one_row_of_zeros, odd_units])
+def test_rows_whose_products_do_not_serve(change):
+    X, y = problem()
+    change(X)
+    result = solve(row_space, X, y, tol=1e-9, max_iter=1000)
+    assert result.converged
+    assert naive.kkt_violation(X, y, result.coef, l2=L2) <= 1e-8
+
+
+def test_the_span_of_the_rows_is_cheap():
+    X, y = problem(n_rows=40, n_columns=2000)
+    assert choose(40, 2000, 2) == "row-space"
+    result = solve(row_space, X, y)
+    assert result.n_passes < 5.0 < solve(SOLVERS["newton-cg"].function, X, y).n_passes
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_begins_where_it_is_told(n_classes):
+    X, y = problem(n_classes)
+    first = solve(row_space, X, y)
+    again = solve(row_space, X, y, start=first.coef)
+    assert again.n_iter <= 1
+    np.testing.assert_allclose(again.coef, first.coef, atol=1e-8)
+
+
+@pytest.mark.parametrize("solver", [row_space, hybrid])
+def test_stops_when_told(solver):
+    X, y = problem()
+    assert solve(solver, X, y, max_iter=2).status is Status.MAX_ITER
+    assert solve(solver, X, y, max_iter=2).n_iter == 2
+    result = solve(solver, X, y, callback=lambda progress: progress.n_iter == 2)
+    assert (result.status, result.n_iter) == (Status.STOPPED, 2)
+
+
+def test_estimator():
+    X, y = problem(n_rows=60, n_columns=200)
+    model = LogisticRegression().fit(X, y)
+    coef = np.append(model.coef_, model.intercept_)
+    assert naive.kkt_violation(X, y, coef, l2=1 / 60) <= 1e-8
+
+
+# --- hybrid -----------------------------------------------------------------------------------------------------
+
+
+def ill_conditioned():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 60)) @ (np.eye(60) + rng.standard_normal((60, 1)) * np.geomspace(1e2, 1e-2, 60))
+    return X, (X[:, 0] + rng.logistic(size=400) > 0).astype(np.float64)
+
+
+@pytest.mark.parametrize("by_panels", [False, True], ids=["", "BLAS panels"])
+@pytest.mark.parametrize("single", [False, True], ids=["", "float32"])
+def test_hybrid_ends_with_newton(by_panels, single, monkeypatch):
+    if by_panels:
+        monkeypatch.setattr("fastlogreg.objective.OWN_HESSIAN", 10)
+    if single:
+        module = sys.modules["fastlogreg.solvers.newton"]  # the package holds the function under this name
+        monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
+        monkeypatch.setattr(module, "CHEAP_HESSIAN", 8)
+    X, y = ill_conditioned()
+    with_products = solve(SOLVERS["newton-cg"].function, X, y, l2=1e-6)
+    result = solve(hybrid, X, y, l2=1e-6)
+    assert result.n_passes < with_products.n_passes
+    assert naive.kkt_violation(X, y, result.coef, l2=1e-6) <= 1.1e-10
+    assert len(result.history) == result.n_iter + 1
+    assert (np.diff(result.history[:, 2]) > 0.0).all()
+
+
+# --- the preconditioner of newton-cg ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-4])
+def test_classes_are_preconditioned_by_the_gram_matrix(l2):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 20)) @ (np.eye(20) + 10.0) + 5.0
+    eta = (X - X.mean(axis=0)) @ rng.standard_normal((20, 5)) / 100.0
+    y = (eta + rng.gumbel(size=eta.shape)).argmax(axis=1)
+    result = solve(SOLVERS["newton-cg"].function, X, y, l2=l2)
+    assert naive.kkt_violation(X, y, result.coef, l2=l2) <= 1.1e-10
+    assert result.n_passes < 80.0
+
+
+def test_the_preconditioner_leaves_shifts_of_all_classes_to_the_penalty():
+    X, y = problem(3, n_rows=200, n_columns=5)
+    precondition = preconditioner(LogisticObjective(as_design(X), y, n_classes=3, l2=0.5))
+    gradient = np.random.default_rng(0).standard_normal((3, 6))
+    solved = precondition(gradient)
+    np.testing.assert_allclose(solved.mean(axis=0)[:-1], gradient.mean(axis=0)[:-1] / 0.5)
+    assert abs(solved.mean(axis=0)[-1]) < 1e-12
+    assert np.sum(solved * gradient) > 0.0
