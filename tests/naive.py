@@ -153,6 +153,15 @@ def kkt_violation(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept
     return float(np.max(np.abs(full / scales(X, weight, fit_intercept))))
 
 
+def suboptimality(X, y, coef, *, weight=None, offset=None, l2=0.0):
+    """½ gᵀ H⁺ g: how far the objective is above its least value, nearly."""
+    slopes = gradient(X, y, coef, weight=weight, offset=offset, l2=l2).ravel()
+    penalty = np.full(coef.shape, l2)
+    penalty[..., -1] = 0.0
+    curvatures = hessian(X, coef, weight, offset) / weights(X, weight).sum() + np.diag(penalty.ravel())
+    return 0.5 * slopes @ np.linalg.lstsq(curvatures, slopes, rcond=None)[0]
+
+
 def optimum(X, y, shape, *, weight=None, offset=None, l2=0.0, fit_intercept=True, n_iter=100):
     """Coefficients of least objective, by damped Newton steps; of many optima, see `shortest`."""
     terms = {"weight": weight, "offset": offset, "l2": l2}

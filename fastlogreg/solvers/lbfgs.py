@@ -12,6 +12,7 @@ from fastlogreg.solvers.shortest import shortest
 
 ARMIJO = 1e-4
 WOLFE = 0.9
+APPROXIMATE, NEAR = 0.8, 1e-9
 MAX_TRIALS = 40
 
 
@@ -36,7 +37,8 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
 
     References
     ----------
-    Nocedal and Wright, Numerical Optimization (2006), section 7.2; line search of Lewis and Overton (2013).
+    Nocedal and Wright, Numerical Optimization (2006), section 7.2; line search of Lewis and Overton (2013),
+    with the approximate Wolfe conditions of Hager and Zhang, SIAM Journal on Optimization 16 (2005) 170-192.
     """
     progress = Progress(objective, tol, max_iter, callback)
     coordinates = objective.coordinates
@@ -72,16 +74,20 @@ def _search(objective, coef, value, gradient, direction, step):
     slope = float(np.sum(gradient * direction))
     if slope >= 0.0:
         return None
-    if step is None:  # scaled curvature is at most ¼ of the mean square sum of a row: a safe first guess
-        step = min(1.0, 4.0 / coef.shape[-1])
+    if step is None:  # one more pass finds the scale of the steps; doubling from a safe guess took fifteen
+        curvature = float(np.sum(direction * objective.hessian_product(coef, direction)))
+        step = -slope / curvature if curvature > 0.0 else 1.0
     low, high = 0.0, np.inf
     rounding = 8.0 * np.finfo(float).eps * abs(value)
     for _ in range(MAX_TRIALS):
         trial = coef + step * direction
         new_value, new_gradient = objective.value_gradient(trial)
-        if not new_value <= value + ARMIJO * step * slope + rounding:
+        new_slope = float(np.sum(new_gradient * direction))
+        lower = new_value <= value + ARMIJO * step * slope + rounding
+        # Near the optimum the slopes have digits where the values have none left.
+        if not lower and not (new_value <= value * (1.0 + NEAR) and new_slope <= -APPROXIMATE * slope):
             high = step
-        elif float(np.sum(new_gradient * direction)) < WOLFE * slope:
+        elif new_slope < WOLFE * slope:
             low = step
         else:
             return trial, new_value, new_gradient
