@@ -8,8 +8,8 @@ the worst of them. No problem has a coefficient of zero.
 import argparse
 import json
 import math
-import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
+from bench.speed import replace_block
 from fastlogreg import LogisticRegression
 
 ROOT = Path(__file__).parent.parent
@@ -89,3 +90,70 @@ def fitted_by_sklearn(reference, solver, tol, max_iter):
         return None
     model = SklearnLogisticRegression(**reference.options, solver=solver, tol=tol, max_iter=max_iter)
     return model.fit(reference.X, reference.y, **reference.rows)
+
+
+# name: how it is fitted. scikit-learn's solvers at the least tolerance they take, and as many iterations as they like.
+CONTESTANTS = {
+    "fastlogreg, defaults": fitted,
+    "fastlogreg newton, tol=0": partial(fitted, solver="newton", tol=0.0),
+    "fastlogreg newton-cg, tol=0": partial(fitted, solver="newton-cg", tol=0.0),
+    "fastlogreg lbfgs, tol=0": partial(fitted, solver="lbfgs", tol=0.0),
+    "scikit-learn, defaults": partial(fitted_by_sklearn, solver="lbfgs", tol=1e-4, max_iter=100),
+    "scikit-learn newton-cholesky": partial(fitted_by_sklearn, solver="newton-cholesky", tol=1e-15, max_iter=1000),
+    "scikit-learn newton-cg": partial(fitted_by_sklearn, solver="newton-cg", tol=1e-15, max_iter=1000),
+    "scikit-learn lbfgs": partial(fitted_by_sklearn, solver="lbfgs", tol=1e-15, max_iter=100_000),
+}
+
+
+def measured(reference):
+    """{contestant: digits}, NaN where it cannot be given the problem; an error counts as no digit."""
+    found = {}
+    for name, fit in CONTESTANTS.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about iterations and singular matrices: digits tell
+            try:
+                model = fit(reference)
+            except (ValueError, FloatingPointError, np.linalg.LinAlgError):
+                found[name] = -math.inf
+            else:
+                found[name] = math.nan if model is None else digits(model, reference)
+    return found
+
+
+def markdown(rows, problems):
+    """The table as Markdown: of every contestant, the problems solved to some number of digits, and the worst."""
+    lines = ["| | 9 digits, or all but one of those there are | the same, 6 digits | median | fewest |"]
+    lines.append("|---|---|---|---|---|")
+    for name in CONTESTANTS:
+        known = {problem: found[name] for problem, found in rows.items() if not math.isnan(found[name])}
+        full = sum(value >= min(9.0, problems[problem].attainable - 1.0) for problem, value in known.items())
+        some = sum(value >= min(6.0, problems[problem].attainable - 1.0) for problem, value in known.items())
+        worst = min(known, key=lambda problem: max(-99.0, known[problem]))
+        middle = np.median(list(known.values()))
+        fewest = f"{max(0.0, known[worst]):.1f} ({worst})"
+        lines.append(f"| {name} | {full} of {len(known)} | {some} of {len(known)} | {middle:.1f} | {fewest} |")
+    return "\n".join(lines) + "\n"
+
+
+def shown(rows, problems):
+    """The table of all problems for a terminal."""
+    table = Table("problem", "condition", "attainable", *CONTESTANTS)
+    for name, found in rows.items():
+        figures = ("" if math.isnan(value) else f"{max(0.0, value):.1f}" for value in found.values())
+        table.add_row(name, f"{problems[name].condition:.0e}", f"{problems[name].attainable:.1f}", *figures)
+    return table
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__.split("\n\n")[0])
+    parser.parse_args()
+    problems = references()
+    rows = {name: measured(reference) for name, reference in problems.items()}
+    Console(width=200).print(shown(rows, problems))
+    text = markdown(rows, problems)
+    print(text)
+    replace_block(ROOT / "README.md", text, BEGIN, END)
+
+
+if __name__ == "__main__":
+    main()

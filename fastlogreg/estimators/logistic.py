@@ -17,7 +17,7 @@ from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import ConvergenceWarning, Status
-from fastlogreg.units import column_units, from_units, to_units
+from fastlogreg.units import column_origins, column_units, from_units, to_units
 from fastlogreg.validation import (
     all_or_nothing,
     check_coef,
@@ -105,8 +105,9 @@ class LogisticRegression(LinearClassifier):
     Notes
     -----
     X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64. The
-    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect: the fit then
-    works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as given.
+    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect, or with a
+    mean of more than 10 000 standard deviations (dense X, and an intercept): the fit then works on a copy with such
+    columns in other units or less their means. Coefficients, penalty and violation are those of X as given.
     """
 
     _parameter_constraints = {
@@ -219,11 +220,15 @@ class LogisticRegression(LinearClassifier):
             fit_intercept=self.fit_intercept,
         )
         units = column_units(design, moments[1], l2)
-        if units is None:
+        origins = column_origins(design, moments, total) if self.fit_intercept else None
+        as_given = units is None and origins is None
+        if as_given:
             objective = objective_of(design, l2=l2, moments=moments)
             objective.n_passes += 1.0  # the moments
         else:
-            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units)
+            units = np.ones(n_features) if units is None else units
+            origins = np.zeros(n_features) if origins is None else origins
+            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.moved(origins, units)
             factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
             objective = objective_of(design, l2=l2 * factors * factors)
             objective.n_passes += 1.0
@@ -236,19 +241,19 @@ class LogisticRegression(LinearClassifier):
         public = partial(_public, n_classes=n_classes, C=C, dtype=dtype)
 
         def outer(coef):
-            return coef if units is None else from_units(coef, units, plain, l2)
+            return coef if as_given else from_units(coef, units, origins, plain, l2)
 
         if registered(self):
             data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
             solver = hooked(solver, self, data, classes, lambda coef: public(outer(coef)))
         with reporter(self.verbose, name, self.max_iter) as callback:
             start = self._start(objective, classes)
-            if units is not None:
-                start = to_units(start, units)
+            if not as_given:
+                start = to_units(start, units, origins)
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
         if np.isinf(C) and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
-        if units is not None:
+        if not as_given:
             result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
         if result.status is Status.MAX_ITER:
             self._warn(result, name)

@@ -78,7 +78,8 @@ def problems():
     """{name: problem}."""
     few = labelled(normal(30, 3, 1), seed=2)
     several = labelled(normal(45, 3, 3), 3, seed=4)
-    longley = counted(LONGLEY, [9, 4, 7, 8, 3, 5, 2, 6, 4, 3, 5, 2, 3, 4, 1, 2], [2, 3, 1, 5, 4, 2, 6, 3, 5, 7, 4, 8, 6, 3, 9, 7])
+    years = [9, 4, 7, 8, 3, 5, 2, 6, 4, 3, 5, 2, 3, 4, 1, 2], [2, 3, 1, 5, 4, 2, 6, 3, 5, 7, 4, 8, 6, 3, 9, 7]
+    longley = counted(LONGLEY, *years)
     dose = [[float(d)] for d in range(1, 11)]
     powers = [[float(t**k) for k in range(1, 6)] for t in range(21)]
     hilbert = [[1.0 / (i + j) for j in range(1, 6)] for i in range(1, 13)]
@@ -98,7 +99,7 @@ def problems():
         "Longley": {**longley, "C": None},
         "Longley, penalty": {**longley, "C": 1.0},
         "Longley, no intercept": {**longley, "C": None, "fit_intercept": False},
-        "powers up to the fifth": counted(powers, [k % 5 + 1 for k in range(21)], [k % 7 + 1 for k in range(21)], C=None),
+        "powers up to the fifth": counted(powers, *([k % m + 1 for k in range(21)] for m in (5, 7)), C=None),
         "Hilbert matrix": counted(hilbert, up, down, C=None),
         "Hilbert matrix, penalty": counted(hilbert, up, down, C=1e6),
         "columns that differ by 1e-5": {**labelled(close, seed=3), "C": None},
@@ -145,7 +146,9 @@ def problems():
         "three classes, units of 1e8 and 1e-8": scaled(several, [1e8, 1e-8, 1.0], C=None),
         "three classes, 1e6 ± 1": shifted(several, [1e6, 0.0, 0.0], C=None),
         "three classes, offset": {**several, "offset": normal(45, 3, 15, 1), "C": None},
-        "three classes, rare": counted(cells, [10000.0] * 14, [k % 3 for k in range(14)], [(k + 1) % 2 for k in range(14)], C=None),
+        "three classes, rare": counted(
+            cells, [10000.0] * 14, [k % 3 for k in range(14)], [(k + 1) % 2 for k in range(14)], C=None
+        ),
         "four classes, weights over 12 decades": {
             **labelled(normal(40, 2, 16), 4, seed=17), "weight": [*decades, *decades[:10]], "C": 1.0,
         },
@@ -264,7 +267,7 @@ class Exact:
         for i in range(K * p):
             for j in range(K * p):
                 inverse[i, j] /= scale[i] * scale[j]
-        for j in range(p if K > 1 else 0):  # the optimum has no shift: without a penalty by choice, with one by symmetry
+        for j in range(p if K > 1 else 0):  # the optimum has no shift, by choice or by the penalty
             for c in range(K * p):
                 mean = sum(inverse[k * p + j, c] for k in range(K)) / K
                 for k in range(K):
@@ -287,11 +290,13 @@ class Exact:
             if largest < mpf(10) ** (-SHOWN - 10):
                 return coef, hessian, inverse
             size, value = mpf(1), self.value(coef)
-            while self.value([c + size * s for c, s in zip(coef, step, strict=True)]) > value - decrement * size / 10000:
-                if decrement < mpf(10) ** (20 - DIGITS) * abs(value):
+            while True:
+                trial = [c + size * s for c, s in zip(coef, step, strict=True)]
+                at_rounding = decrement < mpf(10) ** (20 - DIGITS) * abs(value)
+                if at_rounding or self.value(trial) <= value - decrement * size / 10000:
                     break
                 size /= 2
-            coef = [c + size * s for c, s in zip(coef, step, strict=True)]
+            coef = trial
         raise RuntimeError("Newton's method has not converged")
 
     def condition(self, hessian):
@@ -330,7 +335,8 @@ def main():
     found = {}
     for name, problem in problems().items():
         found[name] = solved(problem)
-        print(f"{name:45} condition {found[name]['condition']:9.3g} attainable {found[name]['attainable']:5.3g}", flush=True)
+        known = found[name]["condition"], found[name]["attainable"]
+        print(f"{name:40} condition {known[0]:8.1e}, attainable {known[1]:4.1f}", flush=True)
     entries = []
     for name, problem in found.items():
         fields = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in problem.items())
