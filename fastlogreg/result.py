@@ -22,14 +22,16 @@ class DivergenceWarning(ConvergenceWarning):
 class StoredByName:
     """State of a dataclass with a status: an enum under its name, so that files hold plain values (skops, pickle)."""
 
+    status: enum.Enum
+
     def __getstate__(self):
         """Return the fields."""
         return {**vars(self), "status": self.status.name}
 
     def __setstate__(self, state):
         """Take the fields."""
-        kinds = {field.name: field.type for field in dataclasses.fields(self)}
-        vars(self).update({**state, "status": kinds["status"][state["status"]]})
+        kind = type(self).__annotations__["status"]
+        vars(self).update({**state, "status": kind[state["status"]]})
 
 
 class Status(enum.Enum):
