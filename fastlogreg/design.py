@@ -163,11 +163,13 @@ class ArrayDesign:
             found |= (self.X[first : first + LOOK_ROWS, columns] != self.X[0, columns]).any(axis=0)
         return found
 
-    def moved(self, origins, units):
-        """Return a design of X less origins[j] in column j (of a dense X), times units[j]: a copy."""
+    def times(self, units, origins=None):
+        """Return a design of X with column j, less origins[j] where X is dense, multiplied by units[j]: a copy."""
         units = units.astype(self.dtype)
         if isinstance(self.X, CSR):
             return as_design(_matrix(self.X._replace(data=self.X.data * units[self.X.indices])), self.threads)
+        if origins is None:
+            return as_design(self.X * units, self.threads)
         X = self.X - origins.astype(self.dtype)
         X *= units
         return as_design(X, self.threads)

@@ -228,7 +228,7 @@ class LogisticRegression(LinearClassifier):
         else:
             units = np.ones(n_features) if units is None else units
             origins = np.zeros(n_features) if origins is None else origins
-            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.moved(origins, units)
+            plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units, origins)
             factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
             objective = objective_of(design, l2=l2 * factors * factors)
             objective.n_passes += 1.0
