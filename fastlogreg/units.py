@@ -10,9 +10,9 @@ import numpy as np
 SMALLEST, LARGEST = 2.0**-900, 2.0**900
 # A column whose curvature is at most this part of the penalty's, squared, changes nothing but its own coefficient.
 HIDDEN = 2.0**-30
-# A column is far from zero where its mean is so many standard deviations: as it is, four digits of its linear
-# predictors are lost, and eight of the Hessian. At 10⁶ it looks like the intercept, and newton took it for that.
-FAR = 1e4
+# A column is far from zero where its mean is so many standard deviations: as it is, five digits of its linear
+# predictors are lost, and ten of the Hessian. At 10⁶ it looks like the intercept, and newton took it for that.
+FAR = 1e5
 
 
 def column_origins(design, moments, total_weight):

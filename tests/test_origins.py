@@ -34,7 +34,7 @@ def test_only_far_columns_are_moved(dtype):
 
 def test_nothing_is_moved_where_nothing_is_far(monkeypatch):
     monkeypatch.setattr(ArrayDesign, "times", None)  # a copy would fail
-    for X in (NEAR, NEAR + 1e3, np.column_stack([NEAR, np.full(200, 1e9)])):
+    for X in (NEAR, NEAR + 1e4, np.column_stack([NEAR, np.full(200, 1e9)])):
         assert origins(X) is None
         LogisticRegression().fit(X, BINARY.y)
     LogisticRegression(fit_intercept=False).fit(FAR, BINARY.y)

@@ -15,7 +15,7 @@ SLACK = 1.0
 # Condition up to which solvers without a Hessian reach all of them, and what they must reach beyond. README.md has
 # "lbfgs" for well-conditioned data; "newton" and "auto" have no limit.
 CONDITIONS = {"newton-cg": 1e11, "lbfgs": 1e4}
-BEYOND = 5.0
+BEYOND = 4.0
 
 
 @pytest.fixture(params=REFERENCES)
