@@ -446,13 +446,13 @@ def markdown(rows):
     return "\n".join(lines) + "\n"
 
 
-def replace_block(path, text):
+def replace_block(path, text, begin=BEGIN, end=END):
     """Put text between the markers of a Markdown file; ValueError where it does not have both."""
     old = path.read_text()
-    block = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if not block.search(old):
-        raise ValueError(f"{path} lacks the lines {BEGIN} and {END}")
-    path.write_text(block.sub(lambda _: f"{BEGIN}\n{text}{END}", old, count=1))
+        raise ValueError(f"{path} lacks the lines {begin} and {end}")
+    path.write_text(block.sub(lambda _: f"{begin}\n{text}{end}", old, count=1))
 
 
 def shown(rows):

@@ -202,12 +202,24 @@ class ArrayDesign:
             np.maximum(largest, values.max(axis=0), out=largest)
         return largest
 
-    def times(self, units):
-        """Return a design of X with column j multiplied by units[j]: a copy."""
+    def varies(self, columns):
+        """Return for each of some columns whether its entries differ; sparse ones are not looked at."""
+        found = np.zeros(len(columns), dtype=bool)
+        dense = len(columns) and not isinstance(self.X, CSR)
+        for first in range(0, self.shape[0] if dense else 0, LOOK_ROWS):
+            found |= (self.X[first : first + LOOK_ROWS, columns] != self.X[0, columns]).any(axis=0)
+        return found
+
+    def times(self, units, origins=None):
+        """Return a design of X with column j, less origins[j] where X is dense, multiplied by units[j]: a copy."""
         units = units.astype(self.dtype)
         if isinstance(self.X, CSR):
             return as_design(_matrix(self.X._replace(data=self.X.data * units[self.X.indices])), self.threads)
-        return as_design(self.X * units, self.threads)
+        if origins is None:
+            return as_design(self.X * units, self.threads)
+        X = self.X - origins.astype(self.dtype)
+        X *= units
+        return as_design(X, self.threads)
 
 
 def _read_only(array):

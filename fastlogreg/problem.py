@@ -6,7 +6,7 @@ import numpy as np
 
 from fastlogreg.design import Moments, as_design
 from fastlogreg.objective import LogisticObjective, NotFiniteError
-from fastlogreg.units import column_units, from_units, to_units
+from fastlogreg.units import column_origins, column_units, from_units, to_units
 from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
 
 
@@ -90,14 +90,21 @@ class Problem:
     def penalised(self, l2):
         """Return the problem with an L2 penalty of a strength on the scale of the mean loss, 1 / (C Σ w).
 
-        Costs nothing, but where columns are of extreme scale a copy of X and a pass over it.
+        Costs nothing, but where columns are of extreme scale or far from zero a copy of X and a pass over it.
         """
         units = column_units(self.design, self.moments.sums[1], l2)
-        if units is None:
+        origins = column_origins(self.design, self.moments.sums, self.total_weight) if self.fit_intercept else None
+        if units is None and origins is None:
             return Penalised(self._objective(self.design, l2, self.moments))
+        n_features = self.design.shape[1]
+        units = np.ones(n_features) if units is None else units
+        origins = np.zeros(n_features) if origins is None else origins
         plain = self._objective(self.design, 0.0, Moments(np.zeros_like(self.moments.sums), 0.0))
         factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
-        return Penalised(self._objective(self.design.times(units), l2 * factors * factors), units, plain, l2)
+        design = self.design.times(units, origins)
+        moments = Moments(design.column_moments(self.weight))
+        objective = self._objective(design, l2 * factors * factors, moments)
+        return Penalised(objective, units, origins, plain, l2)
 
     def _objective(self, design, l2, moments=None):
         return LogisticObjective(
@@ -115,20 +122,22 @@ class Problem:
 class Penalised:
     """An objective, and the way between its coefficients (inner) and those of X as given (outer).
 
-    They differ only where columns of extreme scale were brought into range.
+    They differ only where columns of extreme scale, or far from zero, were brought into range.
     """
 
-    def __init__(self, objective, units=None, plain=None, l2=0.0):
+    def __init__(self, objective, units=None, origins=None, plain=None, l2=0.0):
         self.objective = objective
-        self._units, self._plain, self._l2 = units, plain, l2
+        self._units, self._origins, self._plain, self._l2 = units, origins, plain, l2
 
     def inner(self, coef):
         """Return the coefficients of the objective for those of X."""
-        return coef if self._units is None else to_units(coef, self._units)
+        return coef if self._units is None else to_units(coef, self._units, self._origins)
 
     def outer(self, coef):
         """Return the coefficients of X for those of the objective."""
-        return coef if self._units is None else from_units(coef, self._units, self._plain, self._l2)
+        if self._units is None:
+            return coef
+        return from_units(coef, self._units, self._origins, self._plain, self._l2)
 
     def outer_result(self, result):
         """Return a solver's result with the coefficients of X."""

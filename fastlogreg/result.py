@@ -19,6 +19,21 @@ class DivergenceWarning(ConvergenceWarning):
     """Gradient steps grew without bound; the message names the feature and a learning rate that works."""
 
 
+class StoredByName:
+    """State of a dataclass with a status: an enum under its name, so that files hold plain values (skops, pickle)."""
+
+    status: enum.Enum
+
+    def __getstate__(self):
+        """Return the fields."""
+        return {**vars(self), "status": self.status.name}
+
+    def __setstate__(self, state):
+        """Take the fields."""
+        kind = type(self).__annotations__["status"]
+        vars(self).update({**state, "status": kind[state["status"]]})
+
+
 class Status(enum.Enum):
     """How a solver ended; the value is the message for the user."""
 
@@ -31,7 +46,7 @@ class Status(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Result(StoredByName):
     """Outcome of a solver.
 
     Attributes

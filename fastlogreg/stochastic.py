@@ -18,6 +18,7 @@ from fastlogreg.kernels.blocks import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.panels import TILE
 from fastlogreg.kernels.stochastic import AVERAGED, SCALE, SCALES, UPDATES, Model, Rule
+from fastlogreg.result import StoredByName
 
 OPTIMIZERS = "gd", "mini-batch", "sgd", "adagrad"
 SCHEDULES = "constant", "inverse-scaling", "optimal"
@@ -72,7 +73,7 @@ STOPS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(StoredByName):
     """What a run returns.
 
     Attributes

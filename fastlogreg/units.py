@@ -1,4 +1,8 @@
-"""Columns in units so far from 1 that their squares leave the range of doubles, or that a penalty hides them."""
+"""Columns whose numbers are in the way of their values.
+
+In units so far from 1 that their squares leave the range of doubles, or that a penalty hides them; or so far from zero
+that rounding takes the digits in which their entries differ.
+"""
 
 import numpy as np
 
@@ -6,6 +10,36 @@ import numpy as np
 SMALLEST, LARGEST = 2.0**-900, 2.0**900
 # A column whose curvature is at most this part of the penalty's, squared, changes nothing but its own coefficient.
 HIDDEN = 2.0**-30
+# A column is far from zero where its mean is so many standard deviations: as it is, five digits of its linear
+# predictors are lost, and ten of the Hessian. At 10⁶ it looks like the intercept, and newton took it for that.
+FAR = 1e5
+
+
+def column_origins(design, moments, total_weight):
+    """Return what to subtract from the columns of a dense X before a fit, or None where none is far from zero.
+
+    Parameters
+    ----------
+    design : Design
+    moments : ndarray of shape (2, n_features)
+        Σ w x and Σ w x² of the columns.
+    total_weight : float
+
+    Returns
+    -------
+    ndarray of shape (n_features,) or None
+        The means of such columns in the dtype of X, zero for the others. Entries and mean are so close that their
+        difference is exact (Sterbenz' lemma). Costs nothing but for such columns, of which constant ones stay.
+    """
+    means, squares = moments / total_weight
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = np.flatnonzero((squares < LARGEST) & (means**2 > SMALLEST) & (squares - means**2 < (means / FAR) ** 2))
+    far = far[design.varies(far)]
+    if not far.size:
+        return None
+    origins = np.zeros(len(means))
+    origins[far] = means[far].astype(design.dtype)
+    return origins
 
 
 def column_units(design, squares, l2):
@@ -37,23 +71,24 @@ def column_units(design, squares, l2):
     return None if (units == 1.0).all() else units
 
 
-def to_units(coef, units):
-    """Return the coefficients of X times units for those of X."""
+def to_units(coef, units, origins):
+    """Return the coefficients of (X - origins) times units for those of X."""
     inner = coef.copy()
+    inner[..., -1] += coef[..., :-1] @ origins
     np.divide(coef[..., :-1], units, out=inner[..., :-1], where=units > 0.0)
     inner[..., :-1][..., units == 0.0] = 0.0
     return inner
 
 
-def from_units(coef, units, objective, l2):
-    """Return the coefficients of X for those of X times units; infinite where they overflow.
+def from_units(coef, units, origins, objective, l2):
+    """Return the coefficients of X for those of (X - origins) times units; infinite where they overflow.
 
     The coefficient of a hidden column is -gradient / l2, as its share of the linear predictors is below rounding.
 
     Parameters
     ----------
     coef : ndarray of shape (n_features + 1,) or (n_classes, n_features + 1)
-    units : ndarray of shape (n_features,)
+    units, origins : ndarray of shape (n_features,)
     objective : LogisticObjective
         Of X itself, without a penalty; costs a pass if there are hidden columns.
     l2 : float
@@ -62,6 +97,7 @@ def from_units(coef, units, objective, l2):
     with np.errstate(over="ignore", invalid="ignore"):
         outer = coef.copy()
         outer[..., :-1] *= units
+        outer[..., -1] -= outer[..., :-1] @ origins
         if hidden.any():
             gradient = objective.value_gradient(outer)[1][..., :-1]
             outer[..., :-1][..., hidden] = -gradient[..., hidden] / l2

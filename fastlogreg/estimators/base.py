@@ -1,4 +1,6 @@
-"""What fitted linear classifiers share: prediction in one read of X."""
+"""What fitted linear classifiers share: prediction in one read of X, and the way to scikit-learn's class."""
+
+import copy
 
 import numpy as np
 import scipy.sparse
@@ -9,6 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.kernels import predict
 from fastlogreg.validation import check_finite, check_offset, check_X
+
+# Our names of solvers that are not scikit-learn's, and what is nearest to them there.
+SKLEARN_SOLVERS = {"auto": "lbfgs", "newton": "newton-cholesky"}
+# Parameters that both have with different meanings: a violation, and threads.
+NOT_SHARED = {"tol", "n_jobs", "solver"}
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
@@ -93,6 +100,48 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             return classes[(self.predict_proba(X, offset)[:, 1] >= threshold).astype(np.intp)]
         eta = self.decision_function(X, offset)
         return classes[(eta > 0.0).astype(np.intp) if eta.ndim == 1 else eta.argmax(axis=1)]
+
+    def to_sklearn(self):
+        """Return a fitted ``sklearn.linear_model.LogisticRegression`` that predicts the same, for tools that know it.
+
+        It holds copies of ``classes_``, ``coef_`` (sparse if it is), ``intercept_``, ``n_features_in_``,
+        ``feature_names_in_`` and ``n_iter_``, and no reference to fastlogreg: it can be exported (ONNX, PMML),
+        explained or unpickled without this library.
+
+        Returns
+        -------
+        sklearn.linear_model.LogisticRegression
+            With the parameters that both classes share where they differ from our defaults, and scikit-learn's name of
+            the solver or the nearest relative. ``tol``, which means something else there, stays at its default, as does
+            what one of the classes lacks (``C`` of a model with ``alpha``).
+
+        Raises
+        ------
+        NotFittedError
+
+        Notes
+        -----
+        An offset is no part of the coefficients, and scikit-learn's class has none: it predicts as this one does where
+        no offset is given. Costs no pass over data.
+        """
+        from sklearn.linear_model import LogisticRegression  # slow to import
+
+        self._check_classes()
+        model = LogisticRegression()
+        defaults = type(self)().get_params()
+        shared = {
+            name: copy.deepcopy(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in NOT_SHARED and hasattr(model, name) and value != defaults[name]
+        }
+        model.set_params(**shared)
+        if hasattr(self, "solver"):
+            model.solver = SKLEARN_SOLVERS.get(self.solver, self.solver)
+        for name in "classes_", "coef_", "intercept_", "n_features_in_", "feature_names_in_":
+            if hasattr(self, name):
+                setattr(model, name, copy.deepcopy(getattr(self, name)))
+        model.n_iter_ = np.array(self.n_iter_, dtype=np.int32, ndmin=1)
+        return model
 
     def _check_classes(self):
         check_is_fitted(self)

@@ -96,8 +96,9 @@ class LogisticRegression(LinearClassifier):
     Notes
     -----
     X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64. The
-    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect: the fit then
-    works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as given.
+    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect, or with a
+    mean of more than 100 000 standard deviations (dense X, and an intercept): the fit then works on a copy with such
+    columns in other units or less their means. Coefficients, penalty and violation are those of X as given.
     """
 
     _parameter_constraints = {
