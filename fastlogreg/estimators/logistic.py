@@ -25,6 +25,7 @@ from fastlogreg.validation import (
     check_offset,
     check_penalty,
     check_solver,
+    check_strength,
     check_weight,
     check_X_y,
     encode,
@@ -209,7 +210,7 @@ class LogisticRegression(LinearClassifier):
         check_finite(self, X, moments[1], squared=False)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
-        l2 = 1.0 / (C * total)
+        l2 = check_strength(C, total)
         objective_of = partial(
             LogisticObjective,
             y=target,
