@@ -68,7 +68,7 @@ def name_cell(X, error):
         return
     for first in range(0, len(X), 4096):  # an array of all as objects may not fit into memory
         rows = X[first : first + 4096]
-        if getattr(rows, "dtype", None) is not None and rows.dtype.kind in NUMBERS:
+        if isinstance(rows, np.ndarray) and rows.dtype.kind in NUMBERS:
             return
         try:
             cells = np.asarray(rows, dtype=object)

@@ -54,7 +54,11 @@ def check_X_y(estimator, X, y, *, order=None, reset=True):
     if reset and order is None and plain_y and _plain(estimator, X) and len(X) == len(y):
         estimator.n_features_in_ = X.shape[1]
         return X, y
-    return _validated(estimator, X, y, reset=reset, order=order)
+    X, y = _validated(estimator, X, y, reset=reset, order=order)
+    if scipy.sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()  # or the squares of entries in parts would not be those of their sums
+        X.sum_duplicates()
+    return X, y
 
 
 def _plain(estimator, X):

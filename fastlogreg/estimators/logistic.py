@@ -105,7 +105,7 @@ class LogisticRegression(LinearClassifier):
 
     Notes
     -----
-    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64. The
+    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR with sorted indices. Arithmetic is float64. The
     exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect: the fit then
     works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as given.
     """

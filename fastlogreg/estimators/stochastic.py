@@ -14,6 +14,7 @@ from fastlogreg import stochastic
 from fastlogreg.culprits import refuse_mask
 from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.kernels import predict
 from fastlogreg.result import ConvergenceWarning, DivergenceWarning
 from fastlogreg.stochastic import NEVER, Rows, Settings, Stop, Trainer
 from fastlogreg.validation import (
@@ -356,8 +357,9 @@ class SGDLogisticRegression(LinearClassifier):
         out = np.empty((X.shape[0], n_columns))
         offset = NO_OFFSET if offset is None else offset.reshape(len(out), -1)
         design.run(kernel, (offset, out), (coef,), work=len(coef))
-        if not np.isfinite(out).all():
-            check_finite(self, X, design.column_moments()[1])
+        # An infinite entry of X shows as such, or as a probability of zero.
+        if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
+            check_finite(self, X, design.column_moments()[1], squared=not np.isfinite(out).all())
         return out
 
     # --- from scikit-learn's words to ours ----------------------------------------------------------------------
