@@ -282,13 +282,22 @@ def check_offset(offset, n_samples, n_classes):
     return np.ascontiguousarray(offset)
 
 
+def moderate(weight):
+    """Return the weights times a power of two that makes their mean about one, where it is extreme.
+
+    The mean loss does not change by a bit, and products of weights and squares neither overflow nor vanish.
+    """
+    exponent = 0 if weight is None else int(np.frexp(weight.mean())[1])
+    return weight if abs(exponent) < 100 else np.ldexp(weight, -exponent)
+
+
 def check_strength(C, total):
-    """Return 1 / (C · total), the strength of the penalty of the mean loss; raise a ValueError where it overflows."""
+    """Return 1 / (C · total), the strength of the penalty of the mean loss; raise a ValueError where it is extreme."""
     l2 = 1.0 / float(C) / float(total)
-    if not np.isfinite(l2):
+    if not l2 < 1e200:  # beyond, what rounding leaves of a coefficient of zero counts as a violation
         raise ValueError(
-            f"C={C} times the sum of the weights, {total:.2g}, is too small: the penalty overflows. Use a larger C or "
-            "larger weights."
+            f"C={C} times the sum of the weights, {total:.2g}, is too small: the penalty is {l2:.2g}. Use a larger C "
+            "or larger weights."
         )
     return l2
 

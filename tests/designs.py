@@ -6,6 +6,7 @@ and those of USER small integers (see ``rounded`` and ``integers``), for then no
 """
 
 import tempfile
+import warnings
 
 import numpy as np
 import pandas
@@ -59,6 +60,12 @@ def messy_csr(X):
     return scipy.sparse.csr_array((np.repeat(halves, 2), np.repeat(index, 2), indptr), shape=X.shape)
 
 
+def dia(X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.sparse.SparseEfficiencyWarning)
+        return scipy.sparse.dia_array(X)
+
+
 KERNEL = {
     "C float64": np.ascontiguousarray,
     "F float64": np.asfortranarray,
@@ -100,7 +107,7 @@ USER = {
     "COO": scipy.sparse.coo_array,
     "COO int64 indices, duplicates": lambda X: messy_coo(X),
     "BSR": scipy.sparse.bsr_array,
-    "DIA": scipy.sparse.dia_array,
+    "DIA": lambda X: dia(X),
     "DOK": scipy.sparse.dok_array,
     "LIL": scipy.sparse.lil_array,
     "CSR int64 indices": lambda X: csr(X, index=np.int64),

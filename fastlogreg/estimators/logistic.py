@@ -29,6 +29,7 @@ from fastlogreg.validation import (
     check_weight,
     check_X_y,
     encode,
+    moderate,
 )
 from fastlogreg.verbose import reporter
 
@@ -105,9 +106,10 @@ class LogisticRegression(LinearClassifier):
 
     Notes
     -----
-    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR with sorted indices. Arithmetic is float64. The
-    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect: the fit then
-    works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as given.
+    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR with sorted indices. Arithmetic is
+    float64. The exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect:
+    the fit then works on a copy with such columns in other units. Coefficients, penalty and violation are those of X as
+    given.
     """
 
     _parameter_constraints = {
@@ -205,12 +207,13 @@ class LogisticRegression(LinearClassifier):
         check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
         n_samples, n_features = X.shape
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
+        total = n_samples if weight is None else weight.sum()
+        l2 = check_strength(C, total)
+        weight = moderate(weight)
         design = as_design(X, self.n_jobs)
         moments = design.column_moments(weight)
         check_finite(self, X, moments[1], squared=False)
         offset = check_offset(offset, n_samples, n_classes)
-        total = n_samples if weight is None else weight.sum()
-        l2 = check_strength(C, total)
         objective_of = partial(
             LogisticObjective,
             y=target,
