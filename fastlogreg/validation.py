@@ -43,7 +43,7 @@ def all_or_nothing(fit):
 
 def check_X(estimator, X, *, reset=False):
     """Return X as float64 or float32, dense in any order or CSR; entries are not looked at, see check_finite."""
-    if not reset and _plain(estimator, X) and X.shape[1] == estimator.n_features_in_:
+    if not reset and _plain(estimator, X) and X.shape[1] == getattr(estimator, "n_features_in_", None):
         return X
     return _validated(estimator, X, reset=reset)
 

@@ -217,6 +217,7 @@ def check_fit(case, model, stored, categories):
     target = index.astype(np.float64) if len(classes) == 2 else index
     weight = effective_weight(case, classes, index)
     l2 = 1.0 / case.options["C"] / weight.sum()
+    weight /= weight.mean()
     terms = {"weight": weight, "offset": case.offset, "l2": l2, "fit_intercept": case.options["fit_intercept"]}
     assert np.isfinite(model.coef_).all() and np.isfinite(result.objective)
     chance, logarithm = model.predict_proba(stored), model.predict_log_proba(stored)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import search
+from fastlogreg.solvers.newton import escape, search
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 
@@ -42,6 +42,8 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
         direction = _solve(objective, coef, gradient, min(0.5, np.sqrt(progress.violation)))
         decrement = -float(np.sum(gradient * direction))
         accepted = search(objective.value_gradient, coef, value, direction, decrement)
+        if accepted is None:
+            accepted = escape(objective.value_gradient, objective, coef, value, gradient)
         if accepted is None:
             status = Status.PRECISION
             break
