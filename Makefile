@@ -31,6 +31,7 @@ test: lint asv-check ## lint, check the benchmark suite, run all tests
 	$(BIN)/python -m pytest
 	@echo "The tests of scikit-learn itself, with our class in place of theirs:"
 	$(BIN)/python -m pytest -c tests/sklearn.ini
+	$(BIN)/python -m pytest -c tests/sklearn_users.ini
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_kernels*.py
 
