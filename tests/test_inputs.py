@@ -15,7 +15,7 @@ import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
 
 from designs import KERNEL, USER, integers
-from fastlogreg import LogisticRegression, SGDLogisticRegression
+from fastlogreg import LogisticRegression, SeparationWarning, SGDLogisticRegression
 from fastlogreg.validation import check_X_y
 from problems import BINARY, SEVERAL
 
@@ -659,3 +659,29 @@ def test_spare_room_behind_the_entries_is_not_read():
     room = scipy.sparse.csr_array(X)
     room.data, room.indices = np.append(room.data, [np.nan] * 3), np.append(room.indices, [999] * 3).astype(np.int32)
     np.testing.assert_array_equal(LogisticRegression().fit(room, Y).coef_, LogisticRegression().fit(stored, Y).coef_)
+
+
+@pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs"])
+def test_offsets_that_saturate_all_probabilities(solver):
+    """The Hessian at the start is next to nothing and its direction worthless; the optimum is reached all the same."""
+    offset = 1e4 * np.random.default_rng(0).normal(size=(300, 3))
+    model = LogisticRegression(solver=solver).fit(X3, Y3, offset=offset)
+    assert model.result_.violation <= 1e-8
+    best = LogisticRegression(solver="lbfgs").fit(X3, Y3, offset=offset)
+    assert model.result_.objective == pytest.approx(best.result_.objective, rel=1e-10)
+
+
+def test_separated_classes_to_the_last_bit():
+    """Where the Hessian vanishes altogether, no direction is free."""
+    with pytest.warns(SeparationWarning):
+        model = LogisticRegression(C=np.inf, tol=0.0, fit_intercept=False).fit(X[:, :1], (X[:, 0] > 0.0).astype(int))
+    assert model.coef_[0, 0] > 100.0 and model.score(X[:, :1], X[:, 0] > 0.0) == 1.0
+
+
+def test_weights_of_any_size_are_the_same_weights():
+    """But for the strength of the penalty, and to the last bit, though their products with squares overflow."""
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 200)
+    plain = LogisticRegression(C=np.inf).fit(X * 1e30, Y, sample_weight=weight)
+    for factor in (2.0**900, 2.0**-900):
+        scaled = LogisticRegression(C=np.inf).fit(X * 1e30, Y, sample_weight=weight * factor)
+        np.testing.assert_allclose(scaled.coef_, plain.coef_, rtol=1e-12)

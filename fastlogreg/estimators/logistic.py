@@ -43,6 +43,10 @@ ALIASES = {
 }
 
 
+# A violation that rounding does not explain, where no step lowers the objective: the fit is not what it should be.
+STUCK = 1e-4
+
+
 class LogisticRegression(LinearClassifier):
     """Logistic regression, binary and multinomial, with an L2 penalty or none.
 
@@ -249,12 +253,14 @@ class LogisticRegression(LinearClassifier):
             start = self._start(objective, classes)
             if units is not None:
                 start = to_units(start, units)
-            result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
-        if np.isinf(C) and offset is None:
+            with np.errstate(over="ignore", invalid="ignore"):  # of steps that are tried and not taken
+                result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
+        if l2 == 0.0 and offset is None:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
         if units is not None:
             result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
-        if result.status is Status.MAX_ITER:
+        stuck = result.status is Status.PRECISION and result.violation > max(self.tol, STUCK)
+        if result.status is Status.MAX_ITER or stuck:
             self._warn(result, name)
         coef, intercept = public(result.coef)
         check_coef(self, coef)
@@ -304,10 +310,15 @@ class LogisticRegression(LinearClassifier):
 
     def _warn(self, result, name):
         _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
-        fix = "" if name == "newton" else ", loosen tol, or use solver='newton'"
+        if result.status is Status.PRECISION:
+            begin = f"{name} is stuck far from the optimum after {{n_iter}} iteration(s)"
+            advice = f"Use solver={'newton' if name == 'lbfgs' else 'lbfgs'!r}, or smaller offsets and columns."
+        else:
+            other = "" if name == "newton" else ", loosen tol, or use solver='newton'"
+            advice = f"Increase the number of iterations (max_iter){other}."
         warnings.warn(
             f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
-            f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",
+            f"tol is {self.tol:.2g}. {advice}",
             ConvergenceWarning,
             stacklevel=4,
         )
