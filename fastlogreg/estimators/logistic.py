@@ -232,8 +232,8 @@ class LogisticRegression(LinearClassifier):
             objective.n_passes += 1.0  # the moments
         else:
             plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units)
-            factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
-            objective = objective_of(design, l2=l2 * factors * factors)
+            # Some penalty keeps a column of zeros regular; a huge one would make a violation of rounding.
+            objective = objective_of(design, l2=np.where(units > 0.0, l2 * units * units, min(l2, 1.0)))
             objective.n_passes += 1.0
         name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
