@@ -326,7 +326,7 @@ class LogisticRegression(LinearClassifier):
 
 def _public(coef, n_classes, C, dtype):
     """Return coef_ and intercept_ as users see them."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # check_coef names the column
         coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
     return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
 
