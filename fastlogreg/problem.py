@@ -7,7 +7,7 @@ import numpy as np
 from fastlogreg.design import Moments, as_design
 from fastlogreg.objective import LogisticObjective, NotFiniteError
 from fastlogreg.units import column_origins, column_units, from_units, to_units
-from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode
+from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode, moderate
 
 
 def bind(estimator, X, y, sample_weight=None, offset=None):
@@ -33,9 +33,10 @@ def bind(estimator, X, y, sample_weight=None, offset=None):
     X, y = check_X_y(estimator, X, y)
     classes, target = encode(y)
     weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target)
+    total_weight = float(len(y)) if weight is None else float(weight.sum())
     design = as_design(X, estimator.n_jobs)
     offset = check_offset(offset, len(y), len(classes))
-    problem = Problem(X, y, classes, target, design, weight, offset, estimator.fit_intercept)
+    problem = Problem(X, y, classes, target, design, moderate(weight), offset, estimator.fit_intercept, total_weight)
     if not problem.moments.sampled:
         check_finite(estimator, X, problem.moments.sums[1], squared=False)
     return problem
@@ -57,19 +58,21 @@ class Problem:
     moments : Moments
         Of the columns; where they are those of a sample, not every entry is known to be finite.
     weight, offset : ndarray or None
+        The weights times a factor that makes their mean about one where it is extreme.
     fit_intercept : bool
     n_classes : int
     total_weight : float
+        Sum of the weights as given.
     """
 
-    def __init__(self, X, y, classes, target, design, weight, offset, fit_intercept):
+    def __init__(self, X, y, classes, target, design, weight, offset, fit_intercept, total_weight):
         self.X, self.y, self.classes, self.target = X, y, classes, target
         self.design = design
         self.weight, self.offset, self.fit_intercept = weight, offset, fit_intercept
         self.n_classes = len(classes)
         with np.errstate(over="ignore", invalid="ignore"):  # who binds looks for what is not finite
-            objective = self._objective(design, 0.0)
-        self.moments, self.total_weight = objective.moments, objective.total_weight
+            self.moments = self._objective(design, 0.0).moments
+        self.total_weight = total_weight
 
     def settled(self, estimator, solve):
         """Return solve(), once more after a pass for all moments where it found what no sample had shown.
@@ -93,17 +96,18 @@ class Problem:
         Costs nothing, but where columns are of extreme scale or far from zero a copy of X and a pass over it.
         """
         units = column_units(self.design, self.moments.sums[1], l2)
-        origins = column_origins(self.design, self.moments.sums, self.total_weight) if self.fit_intercept else None
+        origins = column_origins(self.design, self.moments.sums, self.weight) if self.fit_intercept else None
         if units is None and origins is None:
             return Penalised(self._objective(self.design, l2, self.moments))
         n_features = self.design.shape[1]
         units = np.ones(n_features) if units is None else units
         origins = np.zeros(n_features) if origins is None else origins
         plain = self._objective(self.design, 0.0, Moments(np.zeros_like(self.moments.sums), 0.0))
-        factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
+        # Some penalty keeps a column of zeros regular; a huge one would make a violation of rounding.
+        penalties = np.where(units > 0.0, l2 * units * units, min(l2, 1.0))
         design = self.design.times(units, origins)
         moments = Moments(design.column_moments(self.weight))
-        objective = self._objective(design, l2 * factors * factors, moments)
+        objective = self._objective(design, penalties, moments)
         return Penalised(objective, units, origins, plain, l2)
 
     def _objective(self, design, l2, moments=None):

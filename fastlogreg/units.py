@@ -15,7 +15,7 @@ HIDDEN = 2.0**-30
 FAR = 1e5
 
 
-def column_origins(design, moments, total_weight):
+def column_origins(design, moments, weight):
     """Return what to subtract from the columns of a dense X before a fit, or None where none is far from zero.
 
     Parameters
@@ -23,7 +23,7 @@ def column_origins(design, moments, total_weight):
     design : Design
     moments : ndarray of shape (2, n_features)
         Σ w x and Σ w x² of the columns.
-    total_weight : float
+    weight : ndarray of shape (n_samples,) or None
 
     Returns
     -------
@@ -31,7 +31,7 @@ def column_origins(design, moments, total_weight):
         The means of such columns in the dtype of X, zero for the others. Entries and mean are so close that their
         difference is exact (Sterbenz' lemma). Costs nothing but for such columns, of which constant ones stay.
     """
-    means, squares = moments / total_weight
+    means, squares = moments / (design.shape[0] if weight is None else weight.sum())
     with np.errstate(over="ignore", invalid="ignore"):
         far = np.flatnonzero((squares < LARGEST) & (means**2 > SMALLEST) & (squares - means**2 < (means / FAR) ** 2))
     far = far[design.varies(far)]

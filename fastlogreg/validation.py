@@ -5,13 +5,22 @@ import warnings
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastlogreg.culprits import (
+    NUMBERS,
+    as_numbers,
+    check_indices,
+    name_cell,
+    name_label,
+    refuse_lazy,
+    refuse_mask,
+    refuse_times,
+)
 
 FLOATS = (np.float64, np.float32)
-NUMBERS = "biuf"  # kinds of dtype
 # Labels that are whole numbers are counted where they span at most so many values, or four times as many as there are.
 SPAN = 2**16
 
@@ -34,7 +43,7 @@ def all_or_nothing(fit):
 
 def check_X(estimator, X, *, reset=False):
     """Return X as float64 or float32, dense in any order or CSR; entries are not looked at, see check_finite."""
-    if not reset and _plain(estimator, X) and X.shape[1] == estimator.n_features_in_:
+    if not reset and _plain(estimator, X) and X.shape[1] == getattr(estimator, "n_features_in_", None):
         return X
     return _validated(estimator, X, reset=reset)
 
@@ -45,7 +54,11 @@ def check_X_y(estimator, X, y, *, order=None, reset=True):
     if reset and order is None and plain_y and _plain(estimator, X) and len(X) == len(y):
         estimator.n_features_in_ = X.shape[1]
         return X, y
-    return _validated(estimator, X, y, reset=reset, order=order)
+    X, y = _validated(estimator, X, y, reset=reset, order=order)
+    if scipy.sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()  # or the squares of entries in parts would not be those of their sums
+        X.sum_duplicates()
+    return X, y
 
 
 def _plain(estimator, X):
@@ -55,35 +68,25 @@ def _plain(estimator, X):
 
 
 def _validated(estimator, X, *y, **options):
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        rows, columns = np.nonzero(np.ma.getmaskarray(X))
-        raise ValueError(
-            f"Input X contains masked values, the first in row {rows[0]}, column {columns[0]}. Fill them, or drop such "
-            "rows or columns."
-        )
+    refuse_lazy(X)
+    refuse_mask(X, "X")
+    for labels in y:
+        refuse_mask(labels, "y")
+    refuse_times(X)
+    check_indices(X)
     try:
-        return validate_data(
-            estimator, X, *y, accept_sparse="csr", dtype=FLOATS, ensure_all_finite=False, **options
-        )
-    except ValueError as error:
-        if "could not convert string" not in str(error):
-            raise
-        raise ValueError(f"{error} in {_first_text(X)}. Encode or drop columns of text.") from error
+        with np.errstate(over="ignore"):  # of a wider type: infinite in float64, which check_finite names
+            return validate_data(
+                estimator, X, *y, accept_sparse="csr", dtype=FLOATS, ensure_all_finite=False, **options
+            )
+    except (TypeError, ValueError, OverflowError) as error:
+        name_cell(X, error)
+        for labels in y:
+            name_label(labels)
+        raise
 
 
-def _first_text(X):
-    """Say where the first entry is that is not a number."""
-    cells = np.asarray(X, dtype=object)
-    for row, column in np.ndindex(cells.shape):
-        try:
-            float(cells[row, column])
-        except ValueError:
-            break
-    name = f" ({X.columns[column]!r})" if hasattr(X, "columns") else ""
-    return f"row {row}, column {column}{name} of X"
-
-
-def check_finite(estimator, X, squares, *, squared=True):
+def check_finite(estimator, X, squares, *, squared=True, name="X"):
     """Raise a ValueError that names the first NaN or infinite entry of X, or a column whose squares overflow.
 
     Parameters
@@ -95,25 +98,27 @@ def check_finite(estimator, X, squares, *, squared=True):
         Σ x² of every column, from a pass over X: only where one is not finite are entries looked at.
     squared : bool
         Whether the squares are needed.
+    name : str
+        How the user calls X.
     """
     names = getattr(estimator, "feature_names_in_", None)
     suspects = np.flatnonzero(~np.isfinite(squares))
     for column in suspects:
         values = X[:, [column]].toarray().ravel() if scipy.sparse.issparse(X) else X[:, column]
         bad = np.flatnonzero(~np.isfinite(values))
-        name = f" ({names[column]!r})" if names is not None else ""
+        called = f" ({names[column]!r})" if names is not None else ""
         if bad.size:
             value = values[bad[0]]
             kind = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype!r}"
             raise ValueError(
-                f"Input X contains {kind}.\n{type(estimator).__name__} does not accept missing or infinite values: "
-                f"the first is in row {bad[0]}, column {column}{name}. Impute or drop such rows, for example with "
-                "sklearn.impute.SimpleImputer in a pipeline."
+                f"Input {name} contains {kind}.\n{type(estimator).__name__} does not accept missing or infinite "
+                f"values: the first is in row {bad[0]}, column {column}{called}. Impute or drop such rows, for example "
+                "with sklearn.impute.SimpleImputer in a pipeline."
             )
     if squared and suspects.size:
         raise ValueError(
-            f"Column {column}{name} of X holds values as large as {np.abs(values).max():.2g}, whose squares overflow. "
-            "Divide it by a power of ten."
+            f"Column {column}{called} of {name} holds values as large as {np.abs(values).max():.2g}, whose squares "
+            "overflow. Divide it by a power of ten."
         )
 
 
@@ -143,7 +148,17 @@ def encode(y):
     """
     numbers = y.dtype.kind in NUMBERS
     if not numbers:
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except (TypeError, ValueError) as error:
+            name_label(y)
+            if y.dtype != object:
+                raise
+            kinds = sorted({type(label).__name__ for label in y})
+            raise type(error)(
+                f"{error} y is an array of objects, of type {', '.join(kinds)}: convert them to one, for example with "
+                "y.astype(int) or y.astype(str)."
+            ) from error
     classes, target = (_encode_numbers(y) if numbers else None) or _encode_any(y)
     if numbers and (2 * len(classes) > len(y) or (classes != np.rint(classes)).any()):
         check_classification_targets(y)  # for its message
@@ -167,7 +182,7 @@ def _encode_numbers(y):
     """Return classes and target of two values or of whole numbers close together, else None."""
     low, high = y.min(), y.max()
     if y.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-        assert_all_finite(y, input_name="y")
+        name_label(y)
     is_high = y == high
     if np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y):
         return np.array([low, high], dtype=y.dtype), is_high.astype(np.float64)
@@ -184,6 +199,7 @@ def _encode_numbers(y):
 
 def check_weight_values(sample_weight, X):
     """Return sample_weight as float64: one finite value for each row, none negative, not all zero."""
+    sample_weight = as_numbers(sample_weight, "sample_weight")
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0.0:
         row = int(np.argmax(weight < 0.0))
@@ -193,6 +209,19 @@ def check_weight_values(sample_weight, X):
         )
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
+    return _check_total(weight)
+
+
+def _check_total(weight):
+    """Return the weights; raise a ValueError where their sum, or the number of rows over it, overflows."""
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not 1e-290 < total < 1e300:
+        raise ValueError(
+            f"The sum of sample_weight, with class_weight, is {total:.2g}: too "
+            f"{'large' if total > 1.0 else 'small'} to calculate with. Multiply all weights by a power of ten, and "
+            "divide C by it."
+        )
     return weight
 
 
@@ -223,7 +252,10 @@ def check_weight(sample_weight, class_weight, X, classes, y, target):
     if class_weight == "balanced":
         factors = totals.sum() / (len(classes) * totals)
     else:
-        factors = compute_class_weight(class_weight, classes=classes, y=y)
+        try:
+            factors = compute_class_weight(class_weight, classes=classes, y=y)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"class_weight={class_weight!r} must have a number for each class: {error}") from error
         right = np.isfinite(factors) & (factors >= 0.0)
         if not right.all():
             wrong = int(np.argmin(right))
@@ -233,23 +265,41 @@ def check_weight(sample_weight, class_weight, X, classes, y, target):
             )
         if not factors.any():
             raise ValueError("class_weight must contain at least one non-zero number: all are zero.")
-    return factors[index] if weight is None else weight * factors[index]
+    with np.errstate(over="ignore"):
+        return _check_total(factors[index] if weight is None else weight * factors[index])
 
 
 def check_offset(offset, n_samples, n_classes):
     """Return the offset as float64, of shape (n_samples,) or for several classes (n_samples, n_classes), or None."""
     if offset is None:
         return None
-    offset = np.asarray(offset, dtype=np.float64)
-    if n_classes == 2:
-        offset = column_or_1d(offset)
+    offset = as_numbers(offset, "offset")
+    if n_classes == 2 and offset.shape == (n_samples, 1):
+        offset = offset[:, 0]
     shape = (n_samples,) if n_classes == 2 else (n_samples, n_classes)
     if offset.shape != shape:
         raise ValueError(f"offset has shape {offset.shape}, expected {shape}: one value for each linear predictor")
-    if not np.isfinite(offset).all():
-        row = int(np.argmin(np.isfinite(offset).reshape(n_samples, -1).all(axis=1)))
-        raise ValueError(f"offset contains NaN or infinity, first in row {row}")
     return np.ascontiguousarray(offset)
+
+
+def moderate(weight):
+    """Return the weights times a power of two that makes their mean about one, where it is extreme.
+
+    The mean loss does not change by a bit, and products of weights and squares neither overflow nor vanish.
+    """
+    exponent = 0 if weight is None else int(np.frexp(weight.mean())[1])
+    return weight if abs(exponent) < 100 else np.ldexp(weight, -exponent)
+
+
+def check_strength(C, total):
+    """Return 1 / (C · total), the strength of the penalty of the mean loss; raise a ValueError where it is extreme."""
+    l2 = 1.0 / float(C) / float(total)
+    if not l2 < 1e200:  # beyond, what rounding leaves of a coefficient of zero counts as a violation
+        raise ValueError(
+            f"C={C} times the sum of the weights, {total:.2g}, is too small: the penalty is {l2:.2g}. Use a larger C "
+            "or larger weights."
+        )
+    return l2
 
 
 def check_penalty(penalty, C, l1_ratio):

@@ -6,9 +6,11 @@ and those of USER small integers (see ``rounded`` and ``integers``), for then no
 """
 
 import tempfile
+import warnings
 
 import numpy as np
 import pandas
+import polars
 import scipy.sparse
 
 
@@ -33,10 +35,19 @@ def memory_map(X, order="C"):
     return mapped
 
 
-def csr(X, dtype=np.float64, index=np.int32):
-    X = scipy.sparse.csr_array(X.astype(dtype))
+def with_indices(X, index):
     X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
     return X
+
+
+def csr(X, dtype=np.float64, index=np.int32):
+    return with_indices(scipy.sparse.csr_array(X.astype(dtype)), index)
+
+
+def messy_coo(X):
+    """COO from the last entry to the first, entries split in two, zeros stored, indices of 64 bits."""
+    rows, columns = (np.tile(index.ravel()[::-1].astype(np.int64), 2) for index in np.indices(X.shape))
+    return scipy.sparse.coo_array((np.tile(X.ravel()[::-1] / 2, 2), (rows, columns)), shape=X.shape)
 
 
 def messy_csr(X):
@@ -47,6 +58,12 @@ def messy_csr(X):
     halves, index = X[rows, columns][order] / 2, columns[order].astype(np.int32)
     indptr = 2 * np.append(0, np.cumsum(stored.sum(axis=1))).astype(np.int32)
     return scipy.sparse.csr_array((np.repeat(halves, 2), np.repeat(index, 2), indptr), shape=X.shape)
+
+
+def dia(X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.sparse.SparseEfficiencyWarning)
+        return scipy.sparse.dia_array(X)
 
 
 KERNEL = {
@@ -68,6 +85,8 @@ USER = {
     "int8": lambda X: X.astype(np.int8),
     "float16": lambda X: X.astype(np.float16),
     "big-endian": lambda X: X.astype(">f8"),
+    "big-endian of 4 bytes, F": lambda X: np.asfortranarray(X.astype(">f4")),
+    "big-endian memory map": lambda X: memory_map(X.astype(">f8")),
     "longdouble": lambda X: X.astype(np.longdouble),
     "object": lambda X: X.astype(object),
     "strided rows": lambda X: np.repeat(X, 2, axis=0)[::2],
@@ -76,11 +95,20 @@ USER = {
     "unaligned": lambda X: unaligned(X),
     "masked array, nothing masked": lambda X: np.ma.MaskedArray(X),
     "data frame": lambda X: pandas.DataFrame(X),
+    "data frame of columns": lambda X: pandas.DataFrame({f"x{j}": X[:, j] for j in range(X.shape[1])}),
+    "sparse data frame": lambda X: pandas.DataFrame(X).astype(pandas.SparseDtype(float, 0.0)),
+    "polars": lambda X: polars.DataFrame(X),
+    "polars int8": lambda X: polars.DataFrame(X.astype(np.int8)),
     "nullable data frame": lambda X: pandas.DataFrame(X).convert_dtypes(),
     "CSR matrix": scipy.sparse.csr_matrix,
     "CSC": scipy.sparse.csc_array,
     "CSC matrix": scipy.sparse.csc_matrix,
+    "CSC int64 indices": lambda X: with_indices(scipy.sparse.csc_array(X), np.int64),
     "COO": scipy.sparse.coo_array,
+    "COO int64 indices, duplicates": lambda X: messy_coo(X),
+    "BSR": scipy.sparse.bsr_array,
+    "DIA": lambda X: dia(X),
+    "DOK": scipy.sparse.dok_array,
     "LIL": scipy.sparse.lil_array,
     "CSR int64 indices": lambda X: csr(X, index=np.int64),
     "CSR int64 values": lambda X: scipy.sparse.csr_array(X.astype(np.int64)),

@@ -1,6 +1,7 @@
 """What fitted linear classifiers share: prediction in one read of X, and the way to scikit-learn's class."""
 
 import copy
+from numbers import Real
 
 import numpy as np
 import scipy.sparse
@@ -95,7 +96,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         if threshold is not None:
             if len(classes) != 2:
                 raise ValueError(f"threshold is for two classes, this model has {len(classes)}; leave it None")
-            if not 0.0 <= threshold <= 1.0:
+            if not isinstance(threshold, Real) or not 0.0 <= float(threshold) <= 1.0:
                 raise ValueError(f"threshold must be a probability in [0, 1], got {threshold!r}")
             return classes[(self.predict_proba(X, offset)[:, 1] >= threshold).astype(np.intp)]
         eta = self.decision_function(X, offset)

@@ -15,7 +15,7 @@ from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.problem import bind
 from fastlogreg.result import ConvergenceWarning, Status
-from fastlogreg.validation import all_or_nothing, check_coef, check_penalty, check_solver
+from fastlogreg.validation import all_or_nothing, check_coef, check_penalty, check_solver, check_strength
 from fastlogreg.verbose import reporter
 
 # scikit-learn's names of solvers that are not ours: what stands in for each, and how its warning of too few iterations
@@ -26,6 +26,10 @@ ALIASES = {
     "sag": ("auto", "The max_iter was reached which means the coef_ did not converge"),
     "saga": ("auto", "The max_iter was reached which means the coef_ did not converge"),
 }
+
+
+# A violation that rounding does not explain, where no step lowers the objective: the fit is not what it should be.
+STUCK = 1e-4
 
 
 class LogisticRegression(LinearClassifier):
@@ -95,10 +99,10 @@ class LogisticRegression(LinearClassifier):
 
     Notes
     -----
-    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR. Arithmetic is float64. The
-    exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect, or with a
-    mean of more than 100 000 standard deviations (dense X, and an intercept): the fit then works on a copy with such
-    columns in other units or less their means. Coefficients, penalty and violation are those of X as given.
+    X is not copied when it is a C- or F-ordered array of float64 or float32, or CSR with sorted indices. Arithmetic is
+    float64. The exception is a column with entries beyond about 1e±135, or so small that a penalty leaves it no effect,
+    or with a mean of more than 100 000 standard deviations (dense X, and an intercept): the fit then works on a copy
+    with such columns in other units or less their means. Coefficients, penalty and violation are those of X as given.
     """
 
     _parameter_constraints = {
@@ -193,13 +197,14 @@ class LogisticRegression(LinearClassifier):
         problem = bind(self, X, y, sample_weight, offset)
         classes = problem.classes
         check_solver(self.solver, C, l1_ratio, self.dual, len(classes))
+        l2 = check_strength(C, problem.total_weight)
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
         public = partial(_public, n_classes=len(classes), C=C, dtype=dtype)
         name, solver = self._solver(problem)
 
         def optimum():
-            penalised = problem.penalised(1.0 / (C * problem.total_weight))
+            penalised = problem.penalised(l2)
             solve = solver
             if registered(self):
                 metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -207,16 +212,18 @@ class LogisticRegression(LinearClassifier):
                 solve = hooked(solver, self, data, classes, lambda coef: public(penalised.outer(coef)))
             with reporter(self.verbose, name, self.max_iter) as callback:
                 start = penalised.inner(self._start(penalised.objective, classes))
-                result = solve(penalised.objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
+                with np.errstate(over="ignore", invalid="ignore"):  # of steps that are tried and not taken
+                    result = solve(penalised.objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
             return penalised, result
 
         penalised, result = problem.settled(self, optimum)
         objective = penalised.objective
-        if np.isinf(C) and offset is None:
+        if l2 == 0.0 and offset is None:
             scales = objective.coordinates.scales[:-1]
             result = check_separation(self, result, objective.design, problem.target, scales)
         result = penalised.outer_result(result)
-        if result.status is Status.MAX_ITER:
+        stuck = result.status is Status.PRECISION and result.violation > max(self.tol, STUCK)
+        if result.status is Status.MAX_ITER or stuck:
             self._warn(result, name)
         coef, intercept = public(result.coef)
         check_coef(self, coef)
@@ -276,10 +283,15 @@ class LogisticRegression(LinearClassifier):
 
     def _warn(self, result, name):
         _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
-        fix = "" if name == "newton" else ", loosen tol, or use solver='newton'"
+        if result.status is Status.PRECISION:
+            begin = f"{name} is stuck far from the optimum after {{n_iter}} iteration(s)"
+            advice = f"Use solver={'newton' if name == 'lbfgs' else 'lbfgs'!r}, or smaller offsets and columns."
+        else:
+            other = "" if name == "newton" else ", loosen tol, or use solver='newton'"
+            advice = f"Increase the number of iterations (max_iter){other}."
         warnings.warn(
             f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
-            f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",
+            f"tol is {self.tol:.2g}. {advice}",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -287,7 +299,7 @@ class LogisticRegression(LinearClassifier):
 
 def _public(coef, n_classes, C, dtype):
     """Return coef_ and intercept_ as users see them."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # check_coef names the column
         coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
     return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
 

@@ -8,11 +8,13 @@ import scipy.sparse
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from fastlogreg import stochastic
+from fastlogreg.culprits import refuse_mask
 from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.kernels import predict
 from fastlogreg.result import ConvergenceWarning, DivergenceWarning
 from fastlogreg.stochastic import NEVER, Rows, Settings, Stop, Trainer
 from fastlogreg.validation import (
@@ -310,9 +312,7 @@ class SGDLogisticRegression(LinearClassifier):
         self._validate_params()
         self._check_words()
         first = not hasattr(self, "_trainer")
-        X, y = validate_data(
-            self, X, y, reset=first, accept_sparse="csr", dtype=(np.float64, np.float32), ensure_all_finite=False
-        )
+        X, y = check_X_y(self, X, y, reset=first)
         X = stochastic.suited(X, "partial")
         design = as_design(X, self.n_jobs)
         squares = design.column_moments()[1]
@@ -357,8 +357,9 @@ class SGDLogisticRegression(LinearClassifier):
         out = np.empty((X.shape[0], n_columns))
         offset = NO_OFFSET if offset is None else offset.reshape(len(out), -1)
         design.run(kernel, (offset, out), (coef,), work=len(coef))
-        if not np.isfinite(out).all():
-            check_finite(self, X, design.column_moments()[1])
+        # An infinite entry of X shows as such, or as a probability of zero.
+        if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
+            check_finite(self, X, design.column_moments()[1], squared=not np.isfinite(out).all())
         return out
 
     # --- from scikit-learn's words to ours ----------------------------------------------------------------------
@@ -431,7 +432,11 @@ class SGDLogisticRegression(LinearClassifier):
             raise ValueError("X_val and y_val belong together: give both or none")
         if X_val is None:
             return None
-        X_val = check_X(self, X_val)
+        try:
+            X_val = check_X(self, X_val)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"X_val: {error}") from error
+        refuse_mask(y_val, "y_val")
         y_val = column_or_1d(y_val)
         if len(y_val) != X_val.shape[0]:
             raise ValueError(f"X_val has {X_val.shape[0]} rows and y_val {len(y_val)} labels")
@@ -441,7 +446,7 @@ class SGDLogisticRegression(LinearClassifier):
             X_val = X_val.toarray() if scipy.sparse.issparse(X_val) else X_val
             X_val = np.asarray(X_val, dtype=X.dtype, order="C" if X.flags.c_contiguous else "F")
         design = as_design(X_val, self.n_jobs)
-        check_finite(self, X_val, design.column_moments()[1])
+        check_finite(self, X_val, design.column_moments()[1], name="X_val")
         return Rows(design, _encode_known(y_val, classes), None, len(classes))
 
     def _known_classes(self, classes):
@@ -452,7 +457,10 @@ class SGDLogisticRegression(LinearClassifier):
             return self.classes_
         if classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        classes = np.unique(classes)
+        try:
+            classes = np.unique(classes)
+        except TypeError as error:
+            raise ValueError(f"classes={classes!r} must be labels of one type: {error}") from error
         if len(classes) < 2:
             raise ValueError(f"There must be at least 2 classes, classes has only one class: {classes[0]!r}")
         return classes
@@ -518,7 +526,10 @@ def _seed(random):
 
 def _encode_known(y, classes):
     """Return the targets of labels that must all be among the classes, as `encode` does."""
-    index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    try:
+        index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    except TypeError as error:
+        raise ValueError(f"y contains labels that are not among the classes {classes!r}: {error}") from error
     unknown = classes[index] != y
     if unknown.any():
         raise ValueError(f"y contains labels that are not among the classes {classes!r}: {np.unique(y[unknown])[:5]!r}")

@@ -30,6 +30,9 @@ CHEAP_HESSIAN = 32
 # one is not enough.
 HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
+# Violation above which a failed Newton step is not put down to rounding, and the longest step then tried.
+SATURATED = 1e-6
+LONGEST = 2.0**30
 ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 # Where a pass is dear, tol bounds the relative suboptimality that the Hessian tells, too: so much of it where that is
 # the Hessian of the iterate, and so much where it is older, or a sample's, in which a rare column may count too much.
@@ -208,12 +211,14 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=
         if accepted is None:
             if status is Status.CONVERGED:
                 break
-            if curvature.fresh:
+            if not curvature.fresh:
+                curvature.update(coef, curvature.with_hessian(coef)[2])
+                progress.history.pop()
+                continue
+            accepted = escape(curvature.with_hessian, objective, coef, value, gradient)
+            if accepted is None:
                 status = Status.PRECISION
                 break
-            curvature.update(coef, curvature.with_hessian(coef)[2])
-            progress.history.pop()
-            continue
         new_coef, value, new_gradient, *rest = accepted
         if rest:
             curvature.update(new_coef, *rest)
@@ -224,7 +229,10 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=
     if curvature.inverse is not None:
         suboptimality = 0.5 * float(gradient.ravel() @ curvature.solve(gradient.ravel()))
         if not objective.penalised and curvature.inverse.null_space is not None:
-            coef = least_norm(coef, curvature.inverse.null_space)
+            shorter = least_norm(coef, curvature.inverse.null_space)
+            # Where the classes are separated, H vanishes in directions that matter.
+            if objective.value_gradient(shorter)[0] <= value + 64.0 * np.finfo(float).eps * abs(value):
+                coef = shorter
     return progress.result(coef, status, suboptimality), curvature
 
 
@@ -262,6 +270,19 @@ def search(evaluate, coef, value, direction, decrement):
             return trial, new_value, *derivatives
         step *= 0.5
     return None
+
+
+def escape(evaluate, objective, coef, value, gradient):
+    """Return what `search` does along the steepest descent in centred and scaled coordinates, from a huge step down.
+
+    For where no Newton step helps and yet the gradient is no rounding: all probabilities are 0 or 1, the Hessian is
+    next to nothing and points anywhere, as with offsets of 10⁴.
+    """
+    if objective.violation(gradient) < SATURATED:
+        return None
+    slopes = objective.coordinates.gradient(gradient)
+    direction = -LONGEST * objective.coordinates.outer(slopes)
+    return search(evaluate, coef, value, direction, LONGEST * float(np.sum(slopes**2)))
 
 
 def _pinned(objective, hessian):

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastlogreg.objective import OWN_HESSIAN, SPARSE
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import UNSURE, Inverse, search
+from fastlogreg.solvers.newton import UNSURE, Inverse, escape, search
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 
@@ -65,6 +65,8 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
             status, coef, suboptimality = Status.CONVERGED, coef + direction, 0.5 * decrement
             break
         accepted = search(objective.value_gradient, coef, value, direction, decrement)
+        if accepted is None:
+            accepted = escape(objective.value_gradient, objective, coef, value, gradient)
         if accepted is None:
             status = Status.PRECISION
             break
