@@ -31,7 +31,7 @@ def facts():
 
 
 def _versions():
-    found = {}
+    found: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)

@@ -112,6 +112,7 @@ class Driver:
         return self.compiled[key]
 
     def _compile(self, args, parallel):
+        COMPILING.dispatcher = None
         started = time.perf_counter()
         signature = types.void(*map(_numba_type, self.parameters, args))
         name = hashlib.sha256(f"{signature} {parallel} {_target()}".encode()).hexdigest()[:16]
@@ -271,7 +272,8 @@ def _cached_here():
 
 def cache_files(folder):
     """Return the files of compiled kernels in a folder: those of the sources as they are, and all others."""
-    current, others = [], []
+    current: list[Path] = []
+    others: list[Path] = []
     for path in sorted(folder.glob("*.nb[ic]*")):
         (current if f"_{_source_digest()}_" in path.name else others).append(path)
     return current, others
