@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help report test lint asv-check bench speed shapes asv test-oldest clean
+.PHONY: help report test test-long lint asv-check bench speed shapes asv test-oldest clean
 
 help: ## this list
 	@echo "Targets (PYTHON=$(PYTHON) makes the environment, once, in .venv):"
@@ -33,6 +33,9 @@ test: lint asv-check ## lint, check the benchmark suite, run all tests
 	$(BIN)/python -m pytest -c tests/sklearn.ini
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_kernels*.py
+
+test-long: .venv/.installed-test ## the long versions of some tests
+	$(BIN)/python -m pytest -m long
 
 lint: .venv/.installed-test ## ruff and mypy
 	$(BIN)/ruff check .

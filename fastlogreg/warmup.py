@@ -6,7 +6,9 @@ must be to reach its kernels: the limits that it is meant to pass are imported f
 
 import concurrent.futures
 import multiprocessing
+import os
 import signal
+import threading
 import time
 import warnings
 from typing import NamedTuple
@@ -154,7 +156,16 @@ def work(name):
 
 
 def _start_worker():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    """Leave Ctrl-C to the process that started this one, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent():
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def compile_all(names, processes, report):
