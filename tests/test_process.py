@@ -419,7 +419,7 @@ functional.log1pexp(X)
 """
     script = write_script(tmp_path, code, SMALL + SLOW_COMPILE)
     done = subprocess.run([sys.executable, str(script)], env=environment(), capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGINT, done
+    assert done.returncode in (-signal.SIGINT, 1), done  # 1 if compiling has called exec, a quirk of Python
     assert done.stderr.endswith("\nKeyboardInterrupt\n")
 
 
@@ -493,28 +493,28 @@ import resource
 def virtual():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
-wide, half = rng.normal(size=(1500, 1200)), np.tile(X, (1, 40)).astype(np.float16)[:, :200]
+wide, half = rng.normal(size=(1100, 1100)), np.tile(X, (1, 12)).astype(np.float16)
 few = (wide[:, 0] > 0).astype(int)
 def wide_fit():
     return LogisticRegression(solver="newton", tol=1e-4).fit(wide, few).coef_
-def half_fit():  # needs a copy of 48 MB
+def half_fit():  # needs a copy of 46 MB, of which there was none before
     return LogisticRegression(solver="lbfgs", tol=1e-3).fit(half, y).coef_
 fits = fit, wide_fit, half_fit
-expected = [one() for one in fits]
-outcomes = []
-for megabytes in (0, 1, 4, 16, 64, 1024):
+fit(), wide_fit()
+LogisticRegression(solver="lbfgs").fit(half[:500], y[:500])  # its kernels
+answers, outcomes = [], []
+for megabytes in (0, 4, 16, 1024):
     resource.setrlimit(resource.RLIMIT_AS, (virtual() + megabytes * 2**20, resource.RLIM_INFINITY))
-    for one, answer in zip(fits, expected):
+    for one in fits:
         try:
-            found = one()
+            answers.append((one, one()))
         except MemoryError:
             outcomes.append(False)
         else:
-            assert np.array_equal(found, answer)
             outcomes.append(True)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert not all(outcomes[:3]) and all(outcomes[-3:]), outcomes
-for one, answer in zip(fits, expected):
+for one, answer in answers:
     assert np.array_equal(one(), answer)
 """
-    run(tmp_path, code)
+    run(tmp_path, code, OPENBLAS_NUM_THREADS=1)  # whose threads would spin for each other on a busy machine
