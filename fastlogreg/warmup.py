@@ -84,9 +84,9 @@ def _two_classes(store):
     for solver in SOLVERS:
         model = LogisticRegression(solver=solver, max_iter=3).fit(store(X), y)
     _predict(model, store(X))
-    # Products in float32, and panels for BLAS.
-    n_columns = CHEAP_HESSIAN + 1
-    X, y = _rows(int(SINGLE_WORK / n_columns**2), n_columns)
+    # Products in float32, with too few rows for the start in a sample that could do without, and panels for BLAS.
+    n_columns = 4 * CHEAP_HESSIAN
+    X, y = _rows(int(SINGLE_WORK / n_columns**2) + 1, n_columns)
     LogisticRegression(solver="newton", max_iter=3).fit(store(X), y)
     X, y = _rows(8, OWN_HESSIAN)
     LogisticRegression(solver="newton", max_iter=1).fit(store(X), y)
