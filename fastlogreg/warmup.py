@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -158,14 +158,14 @@ def work(name):
 def _start_worker():
     """Leave Ctrl-C to the process that started this one, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    parent = multiprocessing.parent_process()
+    parent: Any = multiprocessing.parent_process()
 
     def end_with_parent():
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    if parent is not None:
+        threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def compile_all(names, processes, report):
