@@ -35,7 +35,7 @@ test: lint asv-check ## lint, check the benchmark suite, run all tests
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_kernels*.py
 
-test-long: .venv/.installed-test ## the long versions of tests
+test-long: .venv/.installed-test ## the long versions of some tests
 	$(BIN)/python -m pytest -m long
 
 lint: .venv/.installed-test ## ruff and mypy

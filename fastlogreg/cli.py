@@ -1,15 +1,18 @@
-"""The command ``fastlogreg``: logistic regression on lines that are typed or piped in.
+"""The command ``fastlogreg``: a demonstration, what there is to know of an installation, and its preparation.
 
+``fastlogreg info`` tells versions, threads, cache and BLAS; ``fastlogreg warmup`` compiles all kernels ahead of time.
 ``fastlogreg demo [FILE]`` reads lines ``feature_value,label``, fits p(y = 1) = sigmoid(w0 + w1 x) by batch gradient
 descent, and shows the iterations, the boundary -w0 / w1 and a plot. Bad input ends in a message, never in a traceback.
 
 Exit codes: 0 all lines were used, 1 some lines were left out (each is named on standard error), 2 nothing was fitted
-(bad option, no such file, too few lines, one class only), 3 the iterations diverged, 130 interrupted.
+(bad option, no such file, too few lines, one class only) or some of what ``warmup`` compiled could not be kept, 3 the
+iterations diverged, 130 interrupted.
 """
 
 import argparse
 import contextlib
 import copy
+import json
 import math
 import os
 import sys
@@ -35,7 +38,7 @@ def main(argv=None):
     Returns
     -------
     int
-        0 all well, 1 lines left out, 2 nothing fitted, 3 diverged, 130 interrupted.
+        0 all well, 1 lines left out, 2 nothing fitted or kept, 3 diverged, 130 interrupted.
     """
     options = _parser().parse_args(argv)
     try:
@@ -70,6 +73,26 @@ def _parser():
     demo.add_argument("--every", type=_at_least_one, default=100, metavar="N", help="print every N-th (default: 100)")
     demo.add_argument("--png", metavar="OUT.png", help="write the plot to a file, instead of drawing it with letters")
     demo.set_defaults(run=_demo)
+    words = "versions, threads, compiled kernels, BLAS and processor"
+    info = commands.add_parser("info", help=words, description=f"Print {words}, as a fit here would find them.")
+    info.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    info.set_defaults(run=_info)
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile all kernels ahead of time, for example in an image",
+        description="Compile all kernels, and remove those of other versions, so that no fit waits for the compiler.",
+        epilog="Exit codes: 0 all kernels are in the cache, 2 some could not be written.",
+    )
+    warmup.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="what has this word in its name: two, more, rate, dense, CSR, C, F, float64, float32, int32, int64, "
+        "functions; may be given several times, and all must be there",
+    )
+    warmup.add_argument("--processes", type=_at_least_one, metavar="N", help="default: one for each allowed core")
+    warmup.set_defaults(run=_warmup)
     return parser
 
 
@@ -85,6 +108,30 @@ def _at_least_one(text):
         if int(text) >= 1:
             return int(text)
     raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, not {text!r}")
+
+
+def _info(options):
+    from fastlogreg import info
+
+    try:
+        facts = info.facts()
+    except ValueError as error:  # a variable of the environment that is no number
+        raise InputError(str(error)) from None
+    if options.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        _console().print(info.table(facts))
+    return OK
+
+
+def _warmup(options):
+    from fastlogreg import warmup
+
+    try:
+        warmup.run(options.only, options.processes, _console())
+    except warmup.CacheError as error:
+        raise InputError(f"{error}.") from None
+    return OK
 
 
 def _demo(options):

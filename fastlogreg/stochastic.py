@@ -16,6 +16,7 @@ from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, SERIAL_WORK, s
 from fastlogreg.kernels import binary, descent, stochastic
 from fastlogreg.kernels.blocks import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
+from fastlogreg.kernels.jit import VERBOSE
 from fastlogreg.kernels.panels import TILE
 from fastlogreg.kernels.stochastic import AVERAGED, SCALE, SCALES, UPDATES, Model, Rule
 from fastlogreg.result import StoredByName
@@ -536,8 +537,10 @@ def reporter(verbose, optimizer, max_iter):
                 flush=True,
             )
 
+    asked = VERBOSE.set(bool(verbose))
     try:
         yield report
     finally:
+        VERBOSE.reset(asked)
         if printed and not verbose:
             print(file=sys.stderr)

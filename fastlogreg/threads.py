@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import joblib
+import numba
 import threadpoolctl
 
 # Columns of a matrix that LAPACK factors on one thread. Its threads spin for each other, and where another process has
@@ -14,15 +15,44 @@ import threadpoolctl
 ONE_THREAD = range(64, 1025)
 
 
+# The variable that sets the most threads for a process.
+MOST_THREADS = "FASTLOGREG_NUM_THREADS"
+CORES = "cores allowed"
+
+
 def allowed_threads(n_jobs=None):
-    """Return the number of threads for ``n_jobs``: None or -1 is all cores the process is allowed."""
+    """Return the number of threads for ``n_jobs``: None or -1 is all cores the process is allowed.
+
+    Raises
+    ------
+    ValueError
+        If ``n_jobs`` is 0, or FASTLOGREG_NUM_THREADS is no whole number of at least 1.
+    """
     if n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning; use None or -1 for all cores, or the number of threads")
-    affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    allowed = _cores(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))
+    allowed = min(limits().values())
     if n_jobs is None:
         return allowed
     return max(1, min(n_jobs if n_jobs > 0 else allowed + 1 + n_jobs, allowed))
+
+
+def limits():
+    """Return what limits the number of threads, as a dict from words to numbers; the least of them counts.
+
+    joblib sees affinity, the control group and LOKY_MAX_CPU_COUNT. To its workers it says how many threads each may
+    have, so that together they have all cores, by NUMBA_NUM_THREADS.
+    """
+    affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    found = {
+        CORES: _cores(affinity, os.environ.get("LOKY_MAX_CPU_COUNT")),
+        "NUMBA_NUM_THREADS": numba.config.NUMBA_NUM_THREADS,
+    }
+    asked = os.environ.get(MOST_THREADS)
+    if asked:
+        if not (asked.strip().isdecimal() and int(asked) >= 1):
+            raise ValueError(f"{MOST_THREADS} must be a whole number of threads, at least 1, not {asked!r}")
+        found[MOST_THREADS] = int(asked)
+    return found
 
 
 @functools.lru_cache(maxsize=1)

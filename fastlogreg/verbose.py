@@ -4,6 +4,8 @@ import contextlib
 import sys
 import time
 
+from fastlogreg.kernels.jit import VERBOSE
+
 # A fit that takes longer than this shows its progress on a terminal even if not asked to.
 PATIENCE = 5.0
 
@@ -29,8 +31,10 @@ def reporter(verbose, solver, max_iter):
             )
         return False
 
+    asked = VERBOSE.set(bool(verbose))
     try:
         yield callback
     finally:
+        VERBOSE.reset(asked)
         if printed and not verbose:
             print(file=sys.stderr)

@@ -1,16 +1,21 @@
 """The command `fastlogreg`: what it prints, what it says of bad input, and its exit codes."""
 
 import io
+import json
+import os
 import re
 import subprocess
 import sys
+from importlib import metadata
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 import fastlogreg
 from bench import baselines
-from fastlogreg import cli
+from fastlogreg import cli, threads
 
 TOY = "0.5,0\n2.5,1\n1,0\n3,1\n"
 OVERLAPPING = "1,0\n2,1\n3,0\n4,1\n5,1\n"
@@ -253,3 +258,97 @@ def test_a_reader_that_leaves_early_is_no_error():
     err = process.stderr.read()
     process.stderr.close()
     assert (process.wait(timeout=120), err) == (cli.OK, "")
+
+
+# --- info and warmup --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command: (exit code, standard output, standard error)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        code = cli.main(list(arguments))
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_info_for_machines(call, monkeypatch):
+    monkeypatch.setenv("FASTLOGREG_NUM_THREADS", "1")
+    code, out, err = call("info", "--json")
+    found = json.loads(out)
+    assert (code, err) == (cli.OK, "")
+    assert found["versions"]["fastlogreg"] == fastlogreg.__version__
+    assert {name: found["versions"][name] for name in ("numpy", "numba", "scikit-learn")} == {
+        name: metadata.version(name) for name in ("numpy", "numba", "scikit-learn")
+    }
+    threads = found["threads"]
+    assert threads["layer"] in ("omp", "tbb", "workqueue")
+    assert (threads["fits use"], threads["because of"]) == (1, "FASTLOGREG_NUM_THREADS")
+    assert threads["affinity"] == len(os.sched_getaffinity(0))
+    kernels = found["compiled kernels"]
+    assert Path(kernels["folder"]).is_dir()
+    assert len(list(Path(kernels["folder"]).glob("*.nbi"))) >= kernels["kernels"]
+    assert any("openblas" in words for words in found["BLAS"].values())
+    assert set(found["processor"]) == {"name", "vectors"}
+
+
+def test_info_for_people(call, monkeypatch):
+    monkeypatch.delenv("FASTLOGREG_NUM_THREADS", raising=False)
+    code, out, err = call("info")
+    assert (code, err) == (cli.OK, "")
+    for words in ("versions", "layer", "fits use", "because of", "folder", "kept", "BLAS", "processor", "vectors"):
+        assert words in out
+    assert metadata.version("llvmlite") in out
+
+
+@pytest.mark.parametrize(
+    ("cores", "affinity", "counted", "most", "why"),
+    [
+        (8, 8, 8, None, "all cores of the machine"),
+        (8, 4, 4, None, "affinity"),
+        (8, 8, 2, None, "the control group's share of time"),
+        (8, 8, 2, "2", "LOKY_MAX_CPU_COUNT"),
+    ],
+)
+def test_info_says_what_limits_the_threads(call, monkeypatch, cores, affinity, counted, most, why):
+    monkeypatch.delenv("FASTLOGREG_NUM_THREADS", raising=False)
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+    if most:
+        monkeypatch.setenv("LOKY_MAX_CPU_COUNT", most)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)))
+    monkeypatch.setattr(threads, "_cores", lambda affinity, at_most: counted)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 8)
+    found = json.loads(call("info", "--json")[1])["threads"]
+    assert (found["fits use"], found["because of"]) == (counted, why)
+
+
+def test_info_names_a_limit_that_is_no_number(call, monkeypatch):
+    monkeypatch.setenv("FASTLOGREG_NUM_THREADS", "many")
+    code, out, err = call("info")
+    assert (code, out) == (cli.NOT_FITTED, "")
+    assert err.startswith("fastlogreg: FASTLOGREG_NUM_THREADS must be a whole number")
+
+
+def test_info_without_a_folder_or_a_compiler(call, monkeypatch):
+    monkeypatch.setattr("fastlogreg.kernels.jit.cache_folder", lambda: None)
+    assert json.loads(call("info", "--json")[1])["compiled kernels"]["kept"] == "no: no folder can be written"
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert json.loads(call("info", "--json")[1])["compiled kernels"]["kept"] == "no: NUMBA_DISABLE_JIT is set"
+
+
+@pytest.mark.parametrize("words", [["tensor"], ["dense", "int64"], ["loat64"]])
+def test_warmup_of_nothing_names_what_there_is(call, words):
+    code, _, err = call("warmup", *[part for word in words for part in ("--only", word)])
+    assert code == cli.NOT_FITTED
+    assert f"--only {' '.join(words)!r} leaves nothing of two classes, dense C float64; " in err
+
+
+def test_warmup_without_a_compiler(call, monkeypatch):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    code, _, err = call("warmup")
+    assert code == cli.NOT_FITTED
+    assert "NUMBA_DISABLE_JIT is set" in err

@@ -6,17 +6,23 @@ drivers are called from Python, so only they are entry points with a signature a
 is built twice from the same code, parallel and serial.
 """
 
+import concurrent.futures
 import contextlib
+import contextvars
+import functools
 import hashlib
 import inspect
 import multiprocessing
 import os
-import signal
+import sys
 import threading
+import time
 import types as python_types
 import warnings
 from pathlib import Path
+from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import types
@@ -27,8 +33,6 @@ FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 # With `reassoc` LLVM deletes (x + magic) - magic, the rounding step of exp; pointwise maths allows contraction only.
 EXACT = {"contract"}
 
-_LOCK = threading.Lock()
-
 
 def kernel(function):
     """Mark a serial function that drivers call; it is compiled as part of them."""
@@ -38,14 +42,6 @@ def kernel(function):
 def pointwise(function):
     """Mark a scalar function: contraction only, inlined by LLVM so that the calling loop vectorises."""
     return numba.njit(fastmath=EXACT, error_model="numpy", nogil=True, forceinline=True)(function)
-
-
-def _source_digest():
-    """Digest of every kernel source: a cached object is valid for exactly these files."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _numba_type(name, value):
@@ -66,25 +62,11 @@ def _key(value):
     return type(value)
 
 
-@contextlib.contextmanager
-def _interrupts_held():
-    """Hold back Ctrl-C in the main thread, the only one that sees it, until the end of the block.
+# --- drivers ----------------------------------------------------------------------------------------------------
 
-    LLVM calls back into Python, where an exception could only be reported and forgotten: the interrupt would be lost,
-    and what LLVM asked for would be missing.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    held: list[tuple] = []
-    signal.signal(signal.SIGINT, lambda *caught: held.append(caught))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if held:
-            handler(*held[0])
+# Settings of numba that change the machine code; its cache does not tell them apart. BOUNDSCHECK above all: kernels
+# that check must neither be left out nor be found by the next process.
+SETTINGS = "BOUNDSCHECK", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "CPU_NAME", "CPU_FEATURES"
 
 
 class Driver:
@@ -95,19 +77,23 @@ class Driver:
     does not see edits in other files). Whatever goes wrong with the cache, the kernel is compiled without it.
     """
 
-    digest = None
+    both_twins = False  # `fastlogreg warmup` compiles the parallel and the serial one at every call
 
     def __init__(self, function):
         self.function = function
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.parameters = tuple(inspect.signature(function).parameters)
+        self.twins = (False, True) if "prange" in function.__code__.co_names else (False,)
         self.compiled = {}
 
     def __call__(self, *args, threads=1):
         """Run on at most ``threads`` threads, or serially where a parallel region would be unsafe."""
         if numba.config.DISABLE_JIT:
             return self.function(*args)
+        if Driver.both_twins:
+            for parallel in self.twins:
+                self._dispatcher(args, parallel=parallel)
         if threads > 1:
             with _parallel_region(threads) as safe:
                 if safe:
@@ -116,46 +102,184 @@ class Driver:
 
     def _dispatcher(self, args, *, parallel):
         key = (parallel, *map(_key, args))
-        try:
-            return self.compiled[key]
-        except KeyError:
-            pass
-        with _LOCK, _interrupts_held():  # two threads that meet a new signature compile it once
+        found = self.compiled.get(key)
+        return found or _in_thread((self, key), lambda: self._compile_once(key, args))
+
+    def _compile_once(self, key, args):
+        with _LOCK:
             if key not in self.compiled:
-                self.compiled[key] = self._compile(args, parallel)
+                self.compiled[key] = self._compile(args, parallel=key[0])
         return self.compiled[key]
 
     def _compile(self, args, parallel):
+        COMPILING.dispatcher = None
+        started = time.perf_counter()
         signature = types.void(*map(_numba_type, self.parameters, args))
-        if Driver.digest is None:
-            Driver.digest = _source_digest()
-        name = hashlib.sha256(f"{signature} {parallel} {Driver.digest}".encode()).hexdigest()[:24]
+        name = hashlib.sha256(f"{signature} {parallel} {_target()}".encode()).hexdigest()[:16]
         source = self.function
         function = python_types.FunctionType(source.__code__, source.__globals__, source.__name__)
-        function.__qualname__ = f"{source.__name__}_{name}"
+        function.__qualname__ = f"{source.__name__}_{_source_digest()}_{name}"
         options = {"parallel": parallel, "nogil": True, "error_model": "numpy", "fastmath": FAST}
         with warnings.catch_warnings():
             # A filter that turns warnings into errors must not turn numba's advice on caching into a failed fit.
             warnings.simplefilter("ignore")
             for damaged in (False, True):
                 try:
-                    dispatcher = numba.njit(**options, cache=True)(function)
+                    dispatcher = COMPILING.dispatcher = numba.njit(**options, cache=True)(function)
                     if damaged:  # forget what the first attempt could not read
                         dispatcher._cache.flush()
                     dispatcher.compile(signature.args)
                     break
-                except Exception:  # any cache failure: no folder to write to, disk full, truncated or foreign files
-                    continue
+                except Exception as error:  # no folder to write to, disk full, truncated or foreign files
+                    COMPILING.failure = error
+                    if COMPILING.dispatcher is not None and COMPILING.dispatcher.overloads:
+                        COMPILING.unsaved += 1
+                        break
             else:
-                dispatcher = numba.njit(**options)(function)
+                dispatcher = COMPILING.dispatcher = numba.njit(**options)(function)
                 dispatcher.compile(signature.args)
+                COMPILING.unsaved += 1
         dispatcher.disable_compile()
+        COMPILING.finish(time.perf_counter() - started)
         return dispatcher
 
 
 def driver(function):
     """Mark an entry point: ``prange`` over chunks that calls one row-range kernel."""
     return Driver(function)
+
+
+@functools.cache
+def _source_digest():
+    """Return a digest of every kernel source: a cached object is valid for exactly these files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _target():
+    """Describe what machine code depends on beside its source; a home may be shared by different processors."""
+    cpu = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
+    return *cpu, *(getattr(numba.config, name, None) for name in SETTINGS)
+
+
+# --- compiling --------------------------------------------------------------------------------------------------
+
+
+class _Compiling:
+    """What this process has compiled, and what it is compiling; one kernel at a time."""
+
+    def __init__(self):
+        self.loaded = self.compiled = self.unsaved = 0
+        self.seconds = 0.0  # spent on kernels that were not in the cache
+        self.failure: Exception | None = None  # of the cache
+        self.dispatcher: Any = None
+        self.told = False
+
+    @property
+    def missing(self):
+        """Whether the kernel in hand was not in the cache."""
+        dispatcher = self.dispatcher
+        return dispatcher is not None and any(dispatcher.stats.cache_misses.values())
+
+    def finish(self, seconds):
+        if self.missing:
+            self.compiled += 1
+            self.seconds += seconds
+        else:
+            self.loaded += 1
+        self.dispatcher = None
+
+
+COMPILING = _Compiling()
+# Whether the user asked the estimator at work to be verbose.
+VERBOSE: contextvars.ContextVar[bool] = contextvars.ContextVar("VERBOSE", default=False)
+# Seconds of compiling that go without a word.
+PATIENCE = 1.0
+# A waiting thread looks up so often: on Windows Ctrl-C must wait for that.
+LOOK_UP = 0.1
+
+_LOCK = threading.Lock()  # held while a kernel is compiled
+_jobs: dict[Any, concurrent.futures.Future] = {}
+
+
+def _in_thread(job, work):
+    """Return work(), done by a thread of its own; whoever asks for the same job meanwhile waits for that one.
+
+    LLVM calls back into Python, where an exception could only be reported and forgotten, so that Ctrl-C must not meet
+    the main thread there. Here it meets a thread that waits: it is obeyed at once, and what was being compiled will be
+    there for the next call.
+    """
+    future: concurrent.futures.Future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            _jobs.pop(job, None)
+
+    thread = threading.Thread(target=run, name="fastlogreg compiles")
+    try:
+        running = _jobs.setdefault(job, future)
+        if running is future:
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads: the limit of the system, or the interpreter is ending
+                run()
+    except BaseException:
+        _jobs.pop(job, None)  # or others would wait for a thread that may never have started
+        raise
+    started = time.perf_counter()
+    while not running.done():
+        concurrent.futures.wait([running], timeout=LOOK_UP)
+        if COMPILING.missing and COMPILING.seconds + time.perf_counter() - started > PATIENCE:
+            _tell()
+    if thread.ident is not None:
+        thread.join()  # it has nothing left to do, and _parallel_region counts threads
+    return running.result()
+
+
+def _tell():
+    """Tell once why it takes so long: to people, not to log files, and never as a warning, which may be an error."""
+    if COMPILING.told or os.environ.get("FASTLOGREG_QUIET", "0") not in ("", "0"):
+        return
+    if not (VERBOSE.get() or sys.stderr.isatty() or "ipykernel" in sys.modules):
+        return
+    COMPILING.told = True
+    advice = "once per machine; `fastlogreg warmup` does it ahead of time"
+    if COMPILING.unsaved:
+        advice = "in every process, as they cannot be saved: see `fastlogreg info`"
+    print(f"fastlogreg: compiling kernels for this kind of data, some seconds ({advice})", file=sys.stderr, flush=True)
+
+
+def cache_folder():
+    """Return the folder of the compiled kernels, a Path, or None where none can be written or nothing is compiled."""
+    if numba.config.DISABLE_JIT:
+        return None
+    try:
+        return Path(numba.njit(cache=True)(_cached_here).stats.cache_path)
+    except RuntimeError:
+        return None
+
+
+def _cached_here():
+    pass
+
+
+def cache_files(folder):
+    """Return the files of compiled kernels in a folder: those of the sources as they are, and all others."""
+    current: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(folder.glob("*.nb[ic]*")):
+        (current if f"_{_source_digest()}_" in path.name else others).append(path)
+    return current, others
+
+
+# --- threads ----------------------------------------------------------------------------------------------------
 
 
 def _started():
@@ -172,16 +296,19 @@ def _started():
 UNKNOWN = -1
 _imported_pid = os.getpid()
 _threads_pid = (UNKNOWN if multiprocessing.parent_process() else _imported_pid) if _started() else None
-_busy = threading.Lock()
+_starting = threading.Lock()
+_regions: set[object] = set()  # a mark for each Python thread in a parallel region
 
 
-def _fresh_locks():
-    """Replace the locks, which a thread that does not exist in a forked child may have held."""
-    global _LOCK, _busy
-    _LOCK, _busy = threading.Lock(), threading.Lock()
+def _forget_threads():
+    """Replace the locks and clear what is under way: threads that do not exist in a forked child may hold them."""
+    global _LOCK, _starting
+    _LOCK, _starting = threading.Lock(), threading.Lock()
+    _jobs.clear()
+    _regions.clear()
 
 
-os.register_at_fork(after_in_child=_fresh_locks)
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 # GNU OpenMP lets an idle thread spin for milliseconds before it sleeps. Where another process wants the core, the
@@ -215,28 +342,31 @@ def _parallel_region(threads):
     """Yield whether a parallel kernel may run here and now; threads are set and restored inside.
 
     GNU OpenMP kills a forked child that enters a region, and the ``workqueue`` layer aborts the process when two
-    Python threads are in regions at once. TBB survives both.
+    Python threads are in regions at once, be they ours or those of other code: there the process must have only one
+    Python thread. TBB survives both. Python threads that fit at once share the cores: twice as many threads as cores
+    wait for each other.
     """
     global _threads_pid
     if _threads_pid is None:
         if _started() and os.getpid() != _imported_pid:
             _threads_pid = UNKNOWN
         else:
-            with _LOCK:
+            with _starting:
                 _threads_pid = os.getpid() if _start_threads() else UNKNOWN
     if os.getpid() != _threads_pid and not (_started() and numba.threading_layer() == "tbb"):
         yield False
         return
-    before = numba.get_num_threads()
-    layer = numba.threading_layer()
-    exclusive = layer == "workqueue"
-    if exclusive and (threading.current_thread() is not threading.main_thread() or not _busy.acquire(blocking=False)):
+    if numba.threading_layer() == "workqueue" and len(sys._current_frames()) > 1:
         yield False
         return
+    before = numba.get_num_threads()
+    mark = object()
     try:
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-        yield True
+        _regions.add(mark)
+        share = min(threads, numba.config.NUMBA_NUM_THREADS) // len(_regions)
+        if share > 1:
+            numba.set_num_threads(share)
+        yield share > 1
     finally:
+        _regions.discard(mark)
         numba.set_num_threads(before)
-        if exclusive:
-            _busy.release()
