@@ -155,6 +155,16 @@ class ArrayDesign:
             np.maximum(largest, values.max(axis=0), out=largest)
         return largest
 
+    @property
+    def sparse(self):
+        """Whether `take` returns CSR."""
+        return isinstance(self.X, CSR)
+
+    def take(self, index):
+        """Return a copy of some rows: float64, dense or CSR."""
+        X = _matrix(self.X) if self.sparse else self.X
+        return X[index].astype(np.float64)
+
     def times(self, units):
         """Return a design of X with column j multiplied by units[j]: a copy."""
         units = units.astype(self.dtype)

@@ -1,6 +1,5 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
-import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -12,11 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
 from fastlogreg.design import as_design
-from fastlogreg.diagnostics import check_separation
+from fastlogreg.diagnostics import check_convergence, check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
-from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.units import column_units, from_units, to_units
 from fastlogreg.validation import (
     all_or_nothing,
@@ -186,9 +184,9 @@ class LogisticRegression(LinearClassifier):
         Warns
         -----
         SeparationWarning
-            If without a penalty the classes are separated without error: no finite optimum exists.
+            If without a penalty the classes are separated, in all rows or in some: no finite optimum exists.
         ConvergenceWarning
-            If the solver stopped before it reached tol.
+            If the solver stopped before it reached tol, unless tol asked for more than arithmetic can give.
 
         Raises
         ------
@@ -246,12 +244,15 @@ class LogisticRegression(LinearClassifier):
             if units is not None:
                 start = to_units(start, units)
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
-        if np.isinf(C) and offset is None:
-            result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
+        if np.isinf(C):
+            result = check_separation(self, result, objective, target, weight, exact=name == "newton")
         if units is not None:
-            result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
-        if result.status is Status.MAX_ITER:
-            self._warn(result, name)
+            vectors = {key: vector for key in ("step", "recession") if (vector := getattr(result, key)) is not None}
+            vectors = {key: outer(vector) for key, vector in {**vectors, "coef": result.coef}.items()}
+            result = replace(result, **vectors, n_passes=result.n_passes + plain.n_passes)
+        _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
+        begin = begin.format(n_iter=result.n_iter)
+        check_convergence(result, name, begin, self.tol, self.max_iter, objective.n_coef)
         coef, intercept = public(result.coef)
         check_coef(self, coef)
         self.classes_ = classes
@@ -297,16 +298,6 @@ class LogisticRegression(LinearClassifier):
             if not self.fit_intercept:
                 start[..., -1] = 0.0
         return start
-
-    def _warn(self, result, name):
-        _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
-        fix = "" if name == "newton" else ", loosen tol, or use solver='newton'"
-        warnings.warn(
-            f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
-            f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
 
 
 def _public(coef, n_classes, C, dtype):

@@ -1,6 +1,7 @@
 """Newton's method with Cholesky solves (iteratively reweighted least squares), damped."""
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ CHEAP_HESSIAN = 32
 # one is not enough.
 HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
+# A linear predictor that moves by less along a direction of size 1 in scaled coordinates does not move.
+UNCHANGED = 1e-4
 ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 
 
@@ -97,10 +100,10 @@ class _Curvature:
 
     def update(self, coef, hessian):
         """Take the Hessian at the current iterate, in float64 where float32 cannot be solved with."""
-        inverse = Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
+        inverse = Inverse(pinned(self.objective, hessian), self.scales, self.precision)
         if not inverse.trusted:
             self.precision = np.float64
-            inverse = Inverse(_pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
+            inverse = Inverse(pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
         self.inverse, self.fresh = inverse, True
         self.pairs.clear()
 
@@ -154,7 +157,14 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     ----------
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
-    return _minimise(objective, start, tol, max_iter, callback)[0]
+    result, curvature = _minimise(objective, start, tol, max_iter, callback)
+    null_space = curvature.inverse.null_space
+    if objective.penalised or null_space is None:
+        return result
+    if not changes_nothing(objective, null_space):  # some probabilities are all but 0 or 1, and with them curvatures 0
+        return replace(result, step=None)
+    coef = least_norm(result.coef, null_space)
+    return replace(result, coef=coef, dependent=dependent(objective, null_space), n_passes=objective.n_passes)
 
 
 def _minimise(objective, start, tol, max_iter, callback=None):
@@ -188,12 +198,8 @@ def _minimise(objective, start, tol, max_iter, callback=None):
         else:
             curvature.learn((new_coef - coef).ravel(), (new_gradient - gradient).ravel())
         coef, gradient = new_coef, new_gradient
-    suboptimality = np.nan
-    if curvature.inverse is not None:
-        suboptimality = 0.5 * float(gradient.ravel() @ curvature.solve(gradient.ravel()))
-        if not objective.penalised and curvature.inverse.null_space is not None:
-            coef = least_norm(coef, curvature.inverse.null_space)
-    return progress.result(coef, status, suboptimality), curvature
+    step = -curvature.solve(gradient.ravel()).reshape(coef.shape)
+    return progress.result(coef, status, -0.5 * float(np.sum(gradient * step)), step=step), curvature
 
 
 def _sample_start(objective, start, tol, max_iter):
@@ -232,7 +238,7 @@ def search(evaluate, coef, value, direction, decrement):
     return None
 
 
-def _pinned(objective, hessian):
+def pinned(objective, hessian):
     """Return a Hessian that is regular along shifts of all classes at once that change neither loss nor penalty.
 
     The gradient and every step are orthogonal to such a shift, so the curvature it is given has no effect.
@@ -243,6 +249,24 @@ def _pinned(objective, hessian):
     curvature = np.diag(hessian).reshape(n_classes, size).mean(axis=0) / n_classes
     curvature[:-1] *= objective.l2 == 0.0
     return hessian + np.tile(np.diag(curvature), (n_classes, n_classes))
+
+
+def changes_nothing(objective, null_space):
+    """Whether null vectors of a Hessian change no linear predictor; one pass for a combination of all of them."""
+    columns = null_space.reshape(*objective.shape, -1)
+    inner = objective.coordinates.inner
+    columns = columns / np.array([np.abs(inner(columns[..., j])).max() for j in range(columns.shape[-1])])
+    mixture = columns @ np.random.default_rng(0).uniform(1.0, 2.0, columns.shape[-1])
+    eta = objective.counted(objective.predictors(mixture / np.abs(inner(mixture)).max()))
+    return bool(np.abs(eta - eta[:, :1] * (eta.shape[1] > 1)).max() < UNCHANGED)
+
+
+def dependent(objective, null_space):
+    """Return the columns of X that take part in null vectors."""
+    columns = null_space.reshape(*objective.shape, -1)
+    parts = np.abs(columns[..., :-1, :] * objective.coordinates.scales[:-1, None])
+    parts = parts.reshape(-1, *parts.shape[-2:]).max(axis=0)
+    return np.flatnonzero((parts > UNCHANGED * parts.max(axis=0)).any(axis=1))
 
 
 def least_norm(coef, null_space):

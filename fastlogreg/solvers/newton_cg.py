@@ -37,7 +37,7 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
     progress = Progress(objective, tol, max_iter, callback)
     coef = start
     value, gradient = objective.value_gradient(coef)
-    suboptimality = np.nan
+    suboptimality, step = np.nan, None
     while (status := progress.record(value, objective.violation(gradient))) is None:
         direction = _solve(objective, coef, gradient, min(0.5, np.sqrt(progress.violation)))
         decrement = -float(np.sum(gradient * direction))
@@ -47,8 +47,9 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
             break
         coef, value, gradient = accepted
         shrinkage = objective.violation(gradient) / max(progress.violation, np.finfo(float).tiny)
-        suboptimality = 0.5 * decrement * shrinkage**2
-    return progress.result(shortest(progress, coef, status), status, suboptimality)
+        suboptimality, step = 0.5 * decrement * shrinkage**2, shrinkage * direction
+    coef, dependent = shortest(progress, coef, status)
+    return progress.result(coef, status, suboptimality, step=step, dependent=dependent)
 
 
 def _solve(objective, coef, gradient, forcing):
