@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
 from fastlogreg.result import Status
@@ -34,6 +34,7 @@ HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
 # A linear predictor that moves by less along a direction of size 1 in scaled coordinates does not move.
 UNCHANGED = 1e-4
+NOISE = 1e-9  # of a null vector of size 1
 ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 
 
@@ -57,7 +58,7 @@ class Inverse:
         values, vectors = eigh(scaled, check_finite=False)
         kept = values > cut * values[-1]
         self.values, self.vectors = values[kept], vectors[:, kept]
-        self.null_space = vectors[:, ~kept] / self.scales[:, None]
+        self.null_space = _sparse_basis(vectors[:, ~kept]) / self.scales[:, None]
 
     @property
     def trusted(self):
@@ -72,6 +73,15 @@ class Inverse:
         else:
             solution = self.vectors @ ((self.vectors.T @ scaled) / self.values)
         return solution / self.scales
+
+
+def _sparse_basis(vectors):
+    """Return vectors of the same span with zeros where only rounding is: columns of odd units would magnify it."""
+    n_vectors = vectors.shape[1]
+    _, _, order = qr(vectors.T, mode="economic", pivoting=True, check_finite=False)
+    basis = np.linalg.solve(vectors[order[:n_vectors]].T, vectors.T).T
+    basis[np.abs(basis) < NOISE] = 0.0
+    return basis
 
 
 class _Curvature:
@@ -114,7 +124,10 @@ class _Curvature:
 
     def solve(self, gradient):
         """Return the inverse Hessian estimate times the gradient."""
-        return -two_loops(gradient, self.pairs, self.inverse.solve)
+        solution = -two_loops(gradient, self.pairs, self.inverse.solve)
+        if not self.objective.fit_intercept:  # where a pseudo-inverse leaves rounding
+            solution.reshape(self.objective.shape)[..., -1] = 0.0
+        return solution
 
     def worth_renewing(self, progress, predicted):
         """Whether the next iterate deserves a Hessian: where gradients alone would take longer to the end."""
@@ -273,5 +286,8 @@ def least_norm(coef, null_space):
     """Move along directions that change no linear predictor to the least norm, intercept not counted."""
     columns = null_space.reshape(*coef.shape, -1)
     slopes = columns[..., :-1, :].reshape(-1, columns.shape[-1])
+    sizes = np.abs(slopes).max(axis=0)
+    sizes[sizes == 0.0] = 1.0
+    slopes, columns = slopes / sizes, columns / sizes
     move, *_ = np.linalg.lstsq(slopes, -coef[..., :-1].ravel(), rcond=None)
     return coef + columns @ move
