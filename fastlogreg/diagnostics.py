@@ -12,20 +12,23 @@ from fastlogreg.result import ConvergenceWarning, SeparationWarning, Status
 # rows, all columns take part and the chief ones are named.
 NAMED_SHARE = {"all": 0.1, "some": 1e-6}
 MAX_NAMES = 10
-# Above this violation the last steps of solvers without a Hessian tell nothing yet.
+# Above this violation the last step of newton-cg tells nothing yet.
 LOOSE = 1e-6
+# A mean loss below this nearly always means complete separation, which shows in one pass.
+SMALL_LOSS = 1e-4
 # A violation above this is more than rounding, where no step lowers the objective any more.
 ROUNDING = 1e-5
 # Coefficients up to which a Hessian serves where a solver without one takes long, and iterations that are many.
 MANY_ITERATIONS, MAX_HESSIAN = 100, 5000
 
 
-def check_separation(estimator, result, objective, target, weight, exact):
+def check_separation(estimator, result, objective, target, weight, name):
     """Return the result with status SEPARATED and a direction of recession, and warn, if there is no finite optimum.
 
     Complete and quasi-complete separation alike; offsets play no part in it. Ordinary fits cost nothing: a Newton step
-    that moves no linear predictor proves that there is an optimum, and the solver's last one tells (see `separation`).
-    Where it does not, one pass, or one Hessian, or a linear programme decides.
+    that moves no linear predictor proves that there is an optimum, and that of `newton` is known (see `separation`).
+    After other solvers it takes a Hessian more. Where that proves nothing, coefficients that classify every row rightly
+    or a linear programme decide.
 
     Parameters
     ----------
@@ -37,11 +40,11 @@ def check_separation(estimator, result, objective, target, weight, exact):
     target : ndarray of shape (n_samples,)
         0 or 1, for more classes the class index, of every row.
     weight : ndarray of shape (n_samples,) or None
-    exact : bool
-        Whether the solver's steps are those of Newton's method.
+    name : str
+        Of the solver.
     """
     before = objective.n_passes
-    direction = _recession(result, objective, target, weight, exact)
+    direction = _recession(result, objective, target, weight, name)
     result = dataclasses.replace(result, n_passes=result.n_passes + objective.n_passes - before)
     if direction is None:
         return result
@@ -61,16 +64,18 @@ def check_separation(estimator, result, objective, target, weight, exact):
     return dataclasses.replace(result, status=Status.SEPARATED, recession=direction)
 
 
-def _recession(result, objective, target, weight, exact):
-    """Return a direction of recession or None, by the cheapest proof that serves."""
-    telling = result.step is not None and (exact or result.violation <= LOOSE)
-    if telling and separation.step_bound(objective, result.step) < separation.SMALL_STEP:
-        return None
-    if telling and separation.overlap(objective, result.step):
-        return None
-    if not exact and not result.dependent.size:
-        step = separation.newton_step(objective, result.coef)
-        if step is not None and separation.overlap(objective, step):
+def _recession(result, objective, target, weight, name):
+    """Return a direction of recession or None, by the cheapest proof that serves.
+
+    The last step of L-BFGS is no Newton step, and that of newton-cg may have been found before conjugate gradients
+    came to a direction in which the gradient is small: where it is cheap they are found anew.
+    """
+    step = result.step
+    large = objective.n_coef > separation.MAX_HESSIAN[objective.design.sparse]
+    if name != "newton" and not (name == "newton-cg" and large and result.violation <= LOOSE):
+        step = None if large and result.objective < SMALL_LOSS else separation.newton_step(objective, result.coef)
+    if step is not None:
+        if separation.step_bound(objective, step) < separation.SMALL_STEP or separation.overlap(objective, step):
             return None
     return separation.direction_of_recession(objective, target, weight, result.coef)
 

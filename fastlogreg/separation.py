@@ -11,12 +11,14 @@ import numpy as np
 import scipy.sparse
 
 from fastlogreg.design import LOOK_ROWS
-from fastlogreg.solvers.newton import Inverse, pinned
+from fastlogreg.solvers.newton import Inverse, changes_nothing, pinned
+from fastlogreg.solvers.newton_cg import conjugate_gradients
 
 # A Newton step that moves no linear predictor by as much proves that there is an optimum: 1 is enough, see `overlap`.
 SMALL_STEP = 0.1
-# Coefficients up to which one more Hessian costs less than linear programming.
-MAX_HESSIAN = 512
+# {sparse X: coefficients up to which one more Hessian is cheap}, and the residual of conjugate gradients beyond.
+MAX_HESSIAN = {False: 512, True: 256}
+PRECISE = 1e-2
 # Coefficients whose rows are all on their right side by at least so much separate without error.
 CLEAR = 1e-3
 # Rows and columns of the programme are scaled to 1: what counts as zero there, and what as more.
@@ -52,13 +54,18 @@ def overlap(objective, step):
 
 
 def newton_step(objective, coef):
-    """Return Newton's step at coef, or None where the Hessian is singular or large; one pass, O(n p²)."""
-    if objective.n_coef > MAX_HESSIAN:
-        return None
+    """Return Newton's step at coef, or None where the Hessian is singular; one or two passes, O(n p²).
+
+    With many coefficients by conjugate gradients instead, some dozens of passes.
+    """
+    if objective.n_coef > MAX_HESSIAN[objective.design.sparse]:
+        return conjugate_gradients(objective, coef, objective.value_gradient(coef)[1], PRECISE)
     _, gradient, hessian = objective.value_gradient_hessian(coef)
     scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
     inverse = Inverse(pinned(objective, hessian), scales, np.float64)
-    return None if inverse.null_space is not None else -inverse.solve(gradient.ravel()).reshape(coef.shape)
+    if inverse.null_space is not None and not changes_nothing(objective, inverse.null_space):
+        return None
+    return -inverse.solve(gradient.ravel()).reshape(coef.shape)
 
 
 class _Rows(NamedTuple):

@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-import pandas
 import pytest
 import scipy.sparse
 from scipy.optimize import linprog

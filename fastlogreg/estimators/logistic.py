@@ -245,7 +245,7 @@ class LogisticRegression(LinearClassifier):
                 start = to_units(start, units)
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
         if np.isinf(C):
-            result = check_separation(self, result, objective, target, weight, exact=name == "newton")
+            result = check_separation(self, result, objective, target, weight, name)
         if units is not None:
             vectors = {key: vector for key in ("step", "recession") if (vector := getattr(result, key)) is not None}
             vectors = {key: outer(vector) for key, vector in {**vectors, "coef": result.coef}.items()}

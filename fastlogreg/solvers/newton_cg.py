@@ -39,7 +39,7 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
     value, gradient = objective.value_gradient(coef)
     suboptimality, step = np.nan, None
     while (status := progress.record(value, objective.violation(gradient))) is None:
-        direction = _solve(objective, coef, gradient, min(0.5, np.sqrt(progress.violation)))
+        direction = conjugate_gradients(objective, coef, gradient, min(0.5, np.sqrt(progress.violation)))
         decrement = -float(np.sum(gradient * direction))
         accepted = search(objective.value_gradient, coef, value, direction, decrement)
         if accepted is None:
@@ -52,7 +52,7 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None):
     return progress.result(coef, status, suboptimality, step=step, dependent=dependent)
 
 
-def _solve(objective, coef, gradient, forcing):
+def conjugate_gradients(objective, coef, gradient, forcing):
     """Return an approximate solution of H direction = -gradient with residual at most forcing · ‖gradient‖."""
     coordinates = objective.coordinates
     residual = -coordinates.gradient(gradient)
