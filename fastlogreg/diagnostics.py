@@ -77,7 +77,9 @@ def _recession(result, objective, target, weight, name):
     if step is not None:
         if separation.step_bound(objective, step) < separation.SMALL_STEP or separation.overlap(objective, step):
             return None
-    return separation.direction_of_recession(objective, target, weight, result.coef)
+    if result.dependent.size:
+        step = None  # it may lead through columns that have no part in the matter
+    return separation.direction_of_recession(objective, target, weight, result.coef, step)
 
 
 def _listed(estimator, columns):

@@ -18,11 +18,14 @@ from fastlogreg.solvers.newton_cg import conjugate_gradients
 SMALL_STEP = 0.1
 # {sparse X: coefficients up to which one more Hessian is cheap}, and the residual of conjugate gradients beyond.
 MAX_HESSIAN = {False: 512, True: 256}
-PRECISE = 1e-2
+PRECISE = 1e-6
 # Coefficients whose rows are all on their right side by at least so much separate without error.
 CLEAR = 1e-3
 # Rows and columns of the programme are scaled to 1: what counts as zero there, and what as more.
 ZERO, POSITIVE = 1e-8, 1e-5
+# Part of the rows' progress that the shortest direction has to make, and entries of a step that count as zero.
+SHARE = 1e-2
+FADED = 1e-4
 HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 MAX_ROUNDS = 100
 # Entries of a programme above which it is not solved: HiGHS would take minutes.
@@ -97,10 +100,11 @@ class _Rows(NamedTuple):
         return outer
 
 
-def direction_of_recession(objective, target, weight, coef):
+def direction_of_recession(objective, target, weight, coef, step=None):
     """Return a direction of recession, or None if there is none.
 
-    The coefficients themselves are one if they classify every row rightly. Otherwise directions are sought that
+    The coefficients themselves are one if they classify every row rightly. So is, often, the part of the last Newton
+    step that is not nearly zero: it goes on where the likelihood rises for ever. Otherwise directions are sought that
     maximise Σ (eta_i,own(d) - eta_ik(d)) over all i, k (rows scaled), in a box, subject to the conditions of a few
     rows; rows that the answer offends are added until there are none (Konis, 2007, and cutting planes). An answer of
     zero for a few rows is one for all. Costs a pass, and in the second case two and a small programme for each round.
@@ -114,6 +118,8 @@ def direction_of_recession(objective, target, weight, coef):
         Rows of weight zero do not count.
     coef : ndarray of objective.shape
         Where a solver ended; the nearer the optimum, the fewer rounds.
+    step : ndarray of objective.shape, optional
+        Newton's step there.
 
     Returns
     -------
@@ -125,6 +131,10 @@ def direction_of_recession(objective, target, weight, coef):
     margins = _margins(objective, index, labels, coef)
     if margins.min() > CLEAR:
         return coef
+    if step is not None and (large := _large_part(objective, step)).any():
+        along = _margins(objective, index, labels, large)
+        if along.min() >= -ZERO * along[np.isfinite(along)].max():
+            return large
     rows = _rows_of(objective, index, labels)
     sizes, gain = _sizes_and_gain(rows, objective.n_classes)
     n_unknown = (objective.n_classes - 1) * gain.shape[1]
@@ -140,7 +150,11 @@ def direction_of_recession(objective, target, weight, coef):
         if margins[np.isfinite(margins)].max() <= POSITIVE:
             return None
         if margins.min() >= -slack:
-            shorter = _shortest(matrix, gain, direction)
+            risen = np.flatnonzero(np.isfinite(margins) & (margins > POSITIVE))
+            risen = np.random.default_rng(0).permutation(risen)[:n_new]
+            goal = np.append(np.zeros(len(chosen)), SHARE * np.minimum(margins.ravel()[risen], 1.0))
+            matrix = scipy.sparse.vstack([matrix, _conditions(rows, risen, sizes, objective.n_classes)], format="csr")
+            shorter = _shortest(matrix, goal, direction)
             margins, slack = _checked(objective, rows, sizes, shorter)
             right = margins.min() >= -slack and margins[np.isfinite(margins)].max() > POSITIVE
             return _shaped(objective, rows.outer(shorter if right else direction))
@@ -221,19 +235,28 @@ def _solve(matrix, gain):
     return np.vstack([np.zeros(gain.shape[1]), answer.reshape(len(gain) - 1, -1)])
 
 
-def _shortest(matrix, gain, direction):
-    """Return, of the directions of the same gain, the one of least sum of magnitudes: no column stands in idly."""
+def _shortest(matrix, goal, direction):
+    """Return the direction of least sum of magnitudes that reaches the goal: no column takes part that need not.
+
+    What reaches a SHARE of the goal may do without the detours that a box invites where columns depend on each other.
+    """
     from scipy.optimize import linprog
 
-    c = gain[1:].ravel() / np.abs(gain[1:]).max()
-    both = scipy.sparse.hstack([matrix, -matrix], format="csr")
-    conditions = scipy.sparse.vstack([-both, scipy.sparse.csr_array(np.append(-c, c)[None])], format="csr")
-    limits = np.append(np.zeros(matrix.shape[0]), -(1.0 - 1e-9) * (c @ direction[1:].ravel()))
-    found = linprog(np.ones(2 * c.size), A_ub=conditions, b_ub=limits, bounds=(0.0, 1.0), method="highs", options=HIGHS)
+    size = direction[1:].size
+    both = scipy.sparse.hstack([-matrix, matrix], format="csr")
+    found = linprog(np.ones(2 * size), A_ub=both, b_ub=-goal, bounds=(0.0, 1.0), method="highs", options=HIGHS)
     if found.x is None:
         return direction
-    shortest = found.x[: c.size] - found.x[c.size :]
-    return np.vstack([np.zeros(gain.shape[1]), shortest.reshape(len(gain) - 1, -1)])
+    shortest = (found.x[:size] - found.x[size:]) / SHARE
+    return np.vstack([np.zeros_like(direction[:1]), shortest.reshape(direction[1:].shape)])
+
+
+def _large_part(objective, step):
+    """Return a step without its entries that are all but zero in scaled coordinates, in units of its largest."""
+    inner = objective.coordinates.inner(step)
+    inner[np.abs(inner) < FADED * np.abs(inner).max()] = 0.0
+    largest = np.abs(inner).max()
+    return objective.coordinates.outer(inner / largest) if largest > 0.0 else inner
 
 
 def _checked(objective, rows, sizes, direction):
