@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help report test lint asv-check bench speed shapes asv test-oldest clean
+.PHONY: help report test lint asv-check bench speed shapes asv test-long test-oldest clean
 
 help: ## this list
 	@echo "Targets (PYTHON=$(PYTHON) makes the environment, once, in .venv):"
@@ -61,6 +61,9 @@ asv: .venv/.installed-bench ## history of ASV_COMMITS commits, HEAD~1 against HE
 	$(ASV) continuous --factor $(ASV_FACTOR) HEAD~1 HEAD || test $$? -eq 1
 	$(ASV) publish
 	@echo "Look at it with: $(BIN)/asv preview"
+
+test-long: .venv/.installed-test ## the long versions of tests
+	$(BIN)/python -m pytest -m long
 
 test-oldest: .venv-oldest/.installed-test ## the tests on the oldest supported versions
 	NUMBA_CACHE_DIR="$(CURDIR)/.venv-oldest/numba-cache" .venv-oldest/bin/python -m pytest

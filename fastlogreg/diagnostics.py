@@ -8,9 +8,9 @@ import numpy as np
 from fastlogreg import separation
 from fastlogreg.result import ConvergenceWarning, SeparationWarning, Status
 
-# A column is named if its share of the direction is at least this part of the largest. Where coefficients separate all
-# rows, all columns take part and the chief ones are named.
-NAMED_SHARE = {"all": 0.1, "some": 1e-6}
+# A column is named if its share of the direction is more than this part of the largest. Where coefficients separate
+# all rows, all columns take part and the chief ones are named.
+NAMED_SHARE, CHIEF_SHARE = 1e-6, 0.1
 MAX_NAMES = 10
 # Above this violation the last step of newton-cg tells nothing yet.
 LOOSE = 1e-6
@@ -49,10 +49,12 @@ def check_separation(estimator, result, objective, target, weight, name):
     if direction is None:
         return result
     complete = direction is result.coef
-    shares = np.atleast_2d(direction) * objective.coordinates.scales
+    shares = np.atleast_2d(objective.coordinates.inner(direction))
     shares = np.abs(shares - shares[:1] * (len(shares) > 1))
-    slopes = shares[:, :-1].max(axis=0, initial=0.0)
-    columns = np.flatnonzero(slopes > NAMED_SHARE["all" if complete else "some"] * shares.max())
+    slopes = shares[:, :-1].max(axis=0)
+    columns = np.flatnonzero(slopes > NAMED_SHARE * shares.max())
+    if complete:
+        columns = columns[slopes[columns] >= CHIEF_SHARE * slopes.max()]
     where = f"chiefly by column(s) {_listed(estimator, columns)}" if columns.size else "by the intercept"
     warnings.warn(
         f"The classes are separated {'without error' if complete else 'in some of the rows'}, {where}. Without a "
