@@ -55,10 +55,11 @@ class Inverse:
         self.factor = None
         if precision != np.float64:
             return
-        values, vectors = eigh(scaled, check_finite=False)
-        kept = values > cut * values[-1]
-        self.values, self.vectors = values[kept], vectors[:, kept]
-        self.null_space = _sparse_basis(vectors[:, ~kept]) / self.scales[:, None]
+        with factoring(len(scaled)):
+            values, vectors = eigh(scaled, check_finite=False)
+            kept = values > cut * values[-1]
+            self.values, self.vectors = values[kept], vectors[:, kept]
+            self.null_space = _sparse_basis(vectors[:, ~kept]) / self.scales[:, None]
 
     @property
     def trusted(self):
