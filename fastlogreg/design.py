@@ -205,10 +205,19 @@ class ArrayDesign:
     def varies(self, columns):
         """Return for each of some columns whether its entries differ; sparse ones are not looked at."""
         found = np.zeros(len(columns), dtype=bool)
-        dense = len(columns) and not isinstance(self.X, CSR)
-        for first in range(0, self.shape[0] if dense else 0, LOOK_ROWS):
+        for first in range(0, self.shape[0] if len(columns) and not self.sparse else 0, LOOK_ROWS):
             found |= (self.X[first : first + LOOK_ROWS, columns] != self.X[0, columns]).any(axis=0)
         return found
+
+    @property
+    def sparse(self):
+        """Whether `take` returns CSR."""
+        return isinstance(self.X, CSR)
+
+    def take(self, index):
+        """Return a copy of some rows: float64, dense or CSR."""
+        X = _matrix(self.X) if self.sparse else self.X
+        return X[index].astype(np.float64)
 
     def times(self, units, origins=None):
         """Return a design of X with column j, less origins[j] where X is dense, multiplied by units[j]: a copy."""

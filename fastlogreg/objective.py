@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk, ssyrk
 
 from fastlogreg.design import EMPTY, NO_OFFSET, SAMPLE_PART, Moments
-from fastlogreg.kernels import binary, multinomial
+from fastlogreg.kernels import binary, multinomial, predict
 from fastlogreg.kernels.panels import TILE
 
 # Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
@@ -235,6 +235,11 @@ class LogisticObjective:
         """Number of coefficients, intercepts included."""
         return math.prod(self.shape)
 
+    @property
+    def least_weight(self):
+        """Least weight above zero."""
+        return float(self._weight[self._weight > 0.0].min()) if self._weight.size else 1.0
+
     def violation(self, gradient):
         """Return the max-norm of the gradient in centred and scaled coordinates."""
         inner = gradient.copy()
@@ -311,6 +316,18 @@ class LogisticObjective:
         """Return the share of every class in the weight of the rows."""
         weight = self._weight if self._weight.size else None
         return np.bincount(self._y, weight, minlength=self.n_classes) / self.total_weight
+
+    def counted(self, values):
+        """Return those of the row-aligned values whose rows have a weight above zero."""
+        return values[self._weight > 0.0] if self._weight.size else values
+
+    def predictors(self, coef):
+        """Return X coef + intercept, without the offset, (n_samples, 1) or (n_samples, n_classes); one pass."""
+        coef = np.atleast_2d(coef)
+        eta = np.empty((self.design.shape[0], len(coef)))
+        self.n_passes += 1.0
+        self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), work=len(coef))
+        return eta
 
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.

@@ -147,5 +147,6 @@ class Penalised:
         """Return a solver's result with the coefficients of X."""
         if self._units is None:
             return result
-        coef = self.outer(result.coef)
-        return replace(result, coef=coef, n_passes=result.n_passes + self._plain.n_passes)
+        vectors = {key: vector for key in ("step", "recession") if (vector := getattr(result, key)) is not None}
+        vectors = {key: self.outer(vector) for key, vector in {**vectors, "coef": result.coef}.items()}
+        return replace(result, **vectors, n_passes=result.n_passes + self._plain.n_passes)

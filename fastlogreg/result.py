@@ -12,7 +12,7 @@ class ConvergenceWarning(_SklearnConvergenceWarning):
 
 
 class SeparationWarning(ConvergenceWarning):
-    """The classes can be separated without error and no penalty bounds the coefficients: no finite optimum exists."""
+    """The classes are separated, in all rows or in some, and no penalty bounds the coefficients: no finite optimum."""
 
 
 class DivergenceWarning(ConvergenceWarning):
@@ -42,7 +42,7 @@ class Status(enum.Enum):
     MAX_ITER = "max_iter iterations were used up before the violation fell below tol"
     OUT_OF_PASSES = "the passes over X that this solver was given were used up"
     STOPPED = "the callback asked to stop"
-    SEPARATED = "the classes are separated without error, so that without a penalty there is no finite optimum"
+    SEPARATED = "the classes are separated, all rows or some, so that without a penalty there is no finite optimum"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +61,21 @@ class Result(StoredByName):
         gradient_intercept) / s_j with s_j the power of two nearest the standard deviation of column j, 1 for the
         intercept. Without an intercept columns are not centred. Solvers stop when it is at most tol.
     suboptimality : float
-        Estimate of objective minus its optimum, ½ gᵀH⁻¹g; NaN where the solver has no Hessian.
+        Estimate of objective minus its optimum, ½ gᵀH⁻¹g, with the solver's own estimate of the Hessian; NaN where it
+        has none yet.
     n_iter : int
     n_passes : float
         Sweeps over X, the cost of the fit.
     history : ndarray of shape (n_iter + 1, 3)
         Objective, violation and passes so far, at the start and after every iteration.
+    step : ndarray shaped like coef, or None
+        Estimate of the Newton step that remains, -H⁻¹g: how far coef is from the optimum.
+    dependent : ndarray of int
+        Columns of X that depend on others (or are constant beside an intercept, or zero) in a fit without penalty: many
+        coefficients fit equally well and those given are the shortest, so that these have no meaning one by one.
+    recession : ndarray shaped like coef, or None
+        With status SEPARATED, the proof: a direction along which no row gets worse and some get better for ever. For
+        every row, eta of its class is at least that of the other classes there, intercepts included, and in some more.
     """
 
     coef: np.ndarray
@@ -77,6 +86,9 @@ class Result(StoredByName):
     n_iter: int
     n_passes: float
     history: np.ndarray
+    step: np.ndarray | None = None
+    dependent: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    recession: np.ndarray | None = None
 
     @property
     def converged(self):

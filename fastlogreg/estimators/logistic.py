@@ -1,6 +1,5 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
@@ -10,11 +9,10 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
-from fastlogreg.diagnostics import check_separation
+from fastlogreg.diagnostics import check_convergence, check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.problem import bind
-from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.validation import all_or_nothing, check_coef, check_penalty, check_solver, check_strength
 from fastlogreg.verbose import reporter
 
@@ -26,10 +24,6 @@ ALIASES = {
     "sag": ("auto", "The max_iter was reached which means the coef_ did not converge"),
     "saga": ("auto", "The max_iter was reached which means the coef_ did not converge"),
 }
-
-
-# A violation that rounding does not explain, where no step lowers the objective: the fit is not what it should be.
-STUCK = 1e-4
 
 
 class LogisticRegression(LinearClassifier):
@@ -182,9 +176,9 @@ class LogisticRegression(LinearClassifier):
         Warns
         -----
         SeparationWarning
-            If without a penalty the classes are separated without error: no finite optimum exists.
+            If without a penalty the classes are separated, in all rows or in some: no finite optimum exists.
         ConvergenceWarning
-            If the solver stopped before it reached tol.
+            If the solver stopped before it reached tol, unless tol asked for more than arithmetic can give.
 
         Raises
         ------
@@ -217,14 +211,12 @@ class LogisticRegression(LinearClassifier):
             return penalised, result
 
         penalised, result = problem.settled(self, optimum)
-        objective = penalised.objective
-        if l2 == 0.0 and offset is None:
-            scales = objective.coordinates.scales[:-1]
-            result = check_separation(self, result, objective.design, problem.target, scales)
+        if l2 == 0.0:
+            result = check_separation(self, result, penalised.objective, problem.target, problem.weight, name)
         result = penalised.outer_result(result)
-        stuck = result.status is Status.PRECISION and result.violation > max(self.tol, STUCK)
-        if result.status is Status.MAX_ITER or stuck:
-            self._warn(result, name)
+        _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
+        begin = begin.format(n_iter=result.n_iter)
+        check_convergence(result, name, begin, self.tol, self.max_iter, penalised.objective.n_coef)
         coef, intercept = public(result.coef)
         check_coef(self, coef)
         self.classes_ = classes
@@ -280,21 +272,6 @@ class LogisticRegression(LinearClassifier):
             if not self.fit_intercept:
                 start[..., -1] = 0.0
         return start
-
-    def _warn(self, result, name):
-        _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
-        if result.status is Status.PRECISION:
-            begin = f"{name} is stuck far from the optimum after {{n_iter}} iteration(s)"
-            advice = f"Use solver={'newton' if name == 'lbfgs' else 'lbfgs'!r}, or smaller offsets and columns."
-        else:
-            other = "" if name == "newton" else ", loosen tol, or use solver='newton'"
-            advice = f"Increase the number of iterations (max_iter){other}."
-        warnings.warn(
-            f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
-            f"tol is {self.tol:.2g}. {advice}",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
 
 
 def _public(coef, n_classes, C, dtype):

@@ -58,7 +58,12 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
         new_coef, new_value, new_gradient = accepted
         remember(pairs, coordinates.inner(new_coef - coef), coordinates.gradient(new_gradient - gradient))
         coef, value, gradient = new_coef, new_value, new_gradient
-    return progress.result(shortest(progress, coef, status), status)
+    suboptimality, step = np.nan, None
+    if pairs:
+        step = coordinates.outer(two_loops(coordinates.gradient(gradient), pairs, partial(_scaled, pairs)))
+        suboptimality = -0.5 * float(np.sum(gradient * step))
+    coef, dependent = shortest(progress, coef, status)
+    return progress.result(coef, status, suboptimality, step=step, dependent=dependent)
 
 
 def _scaled(pairs, direction):

@@ -1,10 +1,11 @@
 """Newton's method with Cholesky solves (iteratively reweighted least squares), damped."""
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
 from fastlogreg.design import SAMPLE_PART
@@ -33,6 +34,9 @@ RENEWALS = 1.5
 # Violation above which a failed Newton step is not put down to rounding, and the longest step then tried.
 SATURATED = 1e-6
 LONGEST = 2.0**30
+# A linear predictor that moves by less along a direction of size 1 in scaled coordinates does not move.
+UNCHANGED = 1e-4
+NOISE = 1e-9  # of a null vector of size 1
 ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 # Where a pass is dear, tol bounds the relative suboptimality that the Hessian tells, too: so much of it where that is
 # the Hessian of the iterate, and so much where it is older, or a sample's, in which a rare column may count too much.
@@ -59,10 +63,11 @@ class Inverse:
         self.factor = None
         if precision != np.float64:
             return
-        values, vectors = eigh(scaled, check_finite=False)
-        kept = values > cut * values[-1]
-        self.values, self.vectors = values[kept], vectors[:, kept]
-        self.null_space = vectors[:, ~kept] / self.scales[:, None]
+        with factoring(len(scaled)):
+            values, vectors = eigh(scaled, check_finite=False)
+            kept = values > cut * values[-1]
+            self.values, self.vectors = values[kept], vectors[:, kept]
+            self.null_space = _sparse_basis(vectors[:, ~kept]) / self.scales[:, None]
 
     @property
     def trusted(self):
@@ -77,6 +82,15 @@ class Inverse:
         else:
             solution = self.vectors @ ((self.vectors.T @ scaled) / self.values)
         return solution / self.scales
+
+
+def _sparse_basis(vectors):
+    """Return vectors of the same span with zeros where only rounding is: columns of odd units would magnify it."""
+    n_vectors = vectors.shape[1]
+    _, _, order = qr(vectors.T, mode="economic", pivoting=True, check_finite=False)
+    basis = np.linalg.solve(vectors[order[:n_vectors]].T, vectors.T).T
+    basis[np.abs(basis) < NOISE] = 0.0
+    return basis
 
 
 class _Curvature:
@@ -117,7 +131,7 @@ class _Curvature:
         self.pairs.clear()
 
     def _inverse(self, hessian):
-        return Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
+        return Inverse(pinned(self.objective, hessian), self.scales, self.precision)
 
     def learn(self, change, gradient_change):
         """Take a step and the change of the gradient along it, where the Hessian is older."""
@@ -126,7 +140,10 @@ class _Curvature:
 
     def solve(self, gradient):
         """Return the inverse Hessian estimate times the gradient."""
-        return -two_loops(gradient, self.pairs, self.inverse.solve)
+        solution = -two_loops(gradient, self.pairs, self.inverse.solve)
+        if not self.objective.fit_intercept:  # where a pseudo-inverse leaves rounding
+            solution.reshape(self.objective.shape)[..., -1] = 0.0
+        return solution
 
     def worth_renewing(self, progress, predicted):
         """Whether the next iterate deserves a Hessian: where gradients alone would take longer to the end."""
@@ -174,7 +191,14 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None):
     ----------
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
-    return _minimise(objective, start, tol, max_iter, callback, after)[0]
+    result, curvature = _minimise(objective, start, tol, max_iter, callback, after)
+    null_space = curvature.inverse.null_space
+    if objective.penalised or null_space is None:
+        return result
+    if not changes_nothing(objective, null_space):  # some probabilities are all but 0 or 1, and with them curvatures 0
+        return replace(result, step=None)
+    coef = least_norm(result.coef, null_space)
+    return replace(result, coef=coef, dependent=dependent(objective, null_space), n_passes=objective.n_passes)
 
 
 def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=False):
@@ -204,6 +228,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=
                 status, coef = Status.CONVERGED, coef + direction
                 break
         elif converged and (0.5 * decrement <= tol * tol * value or converged > MORE):
+            status = Status.CONVERGED
             break
         renew = curvature.worth_renewing(progress, progress.predicted_violation() if curvature.fresh else np.inf)
         evaluate = curvature.with_hessian if renew else objective.value_gradient
@@ -225,15 +250,8 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=
         else:
             curvature.learn((new_coef - coef).ravel(), (new_gradient - gradient).ravel())
         coef, gradient = new_coef, new_gradient
-    suboptimality = np.nan
-    if curvature.inverse is not None:
-        suboptimality = 0.5 * float(gradient.ravel() @ curvature.solve(gradient.ravel()))
-        if not objective.penalised and curvature.inverse.null_space is not None:
-            shorter = least_norm(coef, curvature.inverse.null_space)
-            # Where the classes are separated, H vanishes in directions that matter.
-            if objective.value_gradient(shorter)[0] <= value + 64.0 * np.finfo(float).eps * abs(value):
-                coef = shorter
-    return progress.result(coef, status, suboptimality), curvature
+    step = -curvature.solve(gradient.ravel()).reshape(coef.shape)
+    return progress.result(coef, status, -0.5 * float(np.sum(gradient * step)), step=step), curvature
 
 
 def _sample_start(objective, start, tol, max_iter):
@@ -285,7 +303,7 @@ def escape(evaluate, objective, coef, value, gradient):
     return search(evaluate, coef, value, direction, LONGEST * float(np.sum(slopes**2)))
 
 
-def _pinned(objective, hessian):
+def pinned(objective, hessian):
     """Return a Hessian that is regular along shifts of all classes at once that change neither loss nor penalty.
 
     The gradient and every step are orthogonal to such a shift, so the curvature it is given has no effect.
@@ -298,9 +316,30 @@ def _pinned(objective, hessian):
     return hessian + np.tile(np.diag(curvature), (n_classes, n_classes))
 
 
+def changes_nothing(objective, null_space):
+    """Whether null vectors of a Hessian change no linear predictor; one pass for a combination of all of them."""
+    columns = null_space.reshape(*objective.shape, -1)
+    inner = objective.coordinates.inner
+    columns = columns / np.array([np.abs(inner(columns[..., j])).max() for j in range(columns.shape[-1])])
+    mixture = columns @ np.random.default_rng(0).uniform(1.0, 2.0, columns.shape[-1])
+    eta = objective.counted(objective.predictors(mixture / np.abs(inner(mixture)).max()))
+    return bool(np.abs(eta - eta[:, :1] * (eta.shape[1] > 1)).max() < UNCHANGED)
+
+
+def dependent(objective, null_space):
+    """Return the columns of X that take part in null vectors."""
+    columns = null_space.reshape(*objective.shape, -1)
+    parts = np.abs(columns[..., :-1, :] * objective.coordinates.scales[:-1, None])
+    parts = parts.reshape(-1, *parts.shape[-2:]).max(axis=0)
+    return np.flatnonzero((parts > UNCHANGED * parts.max(axis=0)).any(axis=1))
+
+
 def least_norm(coef, null_space):
     """Move along directions that change no linear predictor to the least norm, intercept not counted."""
     columns = null_space.reshape(*coef.shape, -1)
     slopes = columns[..., :-1, :].reshape(-1, columns.shape[-1])
+    sizes = np.abs(slopes).max(axis=0)
+    sizes[sizes == 0.0] = 1.0
+    slopes, columns = slopes / sizes, columns / sizes
     move, *_ = np.linalg.lstsq(slopes, -coef[..., :-1].ravel(), rcond=None)
     return coef + columns @ move

@@ -50,19 +50,19 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
     coef = start
     value, gradient = objective.value_gradient(coef)
     precondition = None
-    suboptimality = np.nan
+    suboptimality, step = np.nan, None
     while (status := progress.record(value, objective.violation(gradient))) is None:
         if objective.n_passes >= max_passes:
             status = Status.OUT_OF_PASSES
             break
         precondition = precondition or preconditioner(objective)
         forcing = max(min(0.5, np.sqrt(progress.violation)), min(0.5, LAST_RESIDUAL * tol / progress.violation))
-        enough = UNSURE * tol * value if objective.design.large else 0.0
-        most = min(MAX_PRODUCTS, max(1.0, max_passes - objective.n_passes))
-        direction, finished = _solve(objective, coef, gradient, precondition, forcing, enough, int(most))
+        enough = UNSURE * tol * value if objective.design.large and progress.violation <= np.sqrt(tol) else 0.0
+        most = int(min(MAX_PRODUCTS, max(1.0, max_passes - objective.n_passes)))
+        direction, finished = conjugate_gradients(objective, coef, gradient, forcing, precondition, enough, most)
         decrement = -float(np.sum(gradient * direction))
         if finished:
-            status, coef, suboptimality = Status.CONVERGED, coef + direction, 0.5 * decrement
+            status, coef, suboptimality, step = Status.CONVERGED, coef + direction, 0.5 * decrement, direction
             break
         accepted = search(objective.value_gradient, coef, value, direction, decrement)
         if accepted is None:
@@ -72,8 +72,9 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
             break
         coef, value, gradient = accepted
         shrinkage = objective.violation(gradient) / max(progress.violation, np.finfo(float).tiny)
-        suboptimality = 0.5 * decrement * shrinkage**2
-    return progress.result(shortest(progress, coef, status), status, suboptimality)
+        suboptimality, step = 0.5 * decrement * shrinkage**2, shrinkage * direction
+    coef, dependent = shortest(progress, coef, status)
+    return progress.result(coef, status, suboptimality, step=step, dependent=dependent)
 
 
 def preconditioner(objective):
@@ -98,7 +99,7 @@ def preconditioner(objective):
     return precondition
 
 
-def _solve(objective, coef, gradient, precondition, forcing, enough, max_products):
+def conjugate_gradients(objective, coef, gradient, forcing, precondition, enough=0.0, max_products=MAX_PRODUCTS):
     """Return an approximate solution of H direction = -gradient, and whether it promises at most `enough`.
 
     The residual is at most forcing times the gradient, in the norm of the preconditioner.

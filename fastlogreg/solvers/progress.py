@@ -76,7 +76,7 @@ class Progress:
         before, now = self.history[-2][1], self.history[-1][1]
         return np.inf if now > 0.1 * before else (now / before) ** 2 * now
 
-    def result(self, coef, status, suboptimality=np.nan):
+    def result(self, coef, status, suboptimality=np.nan, **more):
         """Return the Result for the current iterate, whose entry bears the passes that came after it."""
         self.correct(self.value, self.violation)
         return Result(
@@ -88,4 +88,5 @@ class Progress:
             n_iter=self.n_iter,
             n_passes=self.objective.n_passes,
             history=np.array(self.history),
+            **more,
         )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import Inverse, least_norm
+from fastlogreg.solvers.newton import Inverse, dependent, least_norm
 
 # Columns up to which one Gram matrix costs no more than the solve did, and is small beside X.
 MAX_COLUMNS = 1024
@@ -11,6 +11,7 @@ MAX_COLUMNS = 1024
 ROWS_PER_COLUMN = 4
 # A mean loss below this means that the classes are all but separated: there is no finite optimum to choose from.
 NO_OPTIMUM = 1e-4
+NONE = np.empty(0, dtype=np.intp)
 
 
 def shortest(progress, coef, status):
@@ -29,33 +30,35 @@ def shortest(progress, coef, status):
 
     Returns
     -------
-    ndarray
-        coef itself where it is the start, no optimum, the only one, or has more than MAX_COLUMNS columns. Costs a pass
+    coef : ndarray
+        As it was where it is the start, no optimum, the only one, or has more than MAX_COLUMNS columns. Costs a pass
         over a few rows, and O(n p²) and one more pass where they leave a doubt.
+    dependent : ndarray of int
+        The columns that depend on each other.
     """
     objective = progress.objective
     n_rows, n_columns = objective.design.shape
     ended = status in (Status.CONVERGED, Status.PRECISION) and progress.n_iter > 0
     if objective.penalised or not ended or n_columns > MAX_COLUMNS or progress.value < NO_OPTIMUM:
-        return coef
+        return coef, NONE
     n_sampled = ROWS_PER_COLUMN * (n_columns + 1)
     if n_rows > 2 * n_sampled:
         sample = objective.sample(n_sampled)
         objective.n_passes += n_sampled / n_rows
         if sample.total_weight > 0.0 and _null_space(sample) is None:
-            return coef
+            return coef, NONE
     null_space = _null_space(objective)
     if null_space is None:
-        return coef
+        return coef, NONE
     moved = np.reshape([least_norm(row, null_space) for row in np.atleast_2d(coef)], coef.shape)
     value, gradient = objective.value_gradient(moved)
     violation = objective.violation(gradient)
     # What looks like a dependence may be a column far from centred, whose variance is lost in rounding.
     same = value <= progress.value + 8.0 * np.finfo(float).eps * abs(progress.value)
     if not same or (status is Status.CONVERGED and violation > progress.tol):
-        return coef
+        return coef, NONE
     progress.correct(value, violation)
-    return moved
+    return moved, dependent(objective, np.tile(null_space, (len(np.atleast_2d(coef)), 1)))
 
 
 def _null_space(objective):
