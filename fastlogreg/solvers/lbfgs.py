@@ -45,7 +45,10 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
     coef = start
     value, gradient = objective.value_gradient(coef)
     pairs: deque = deque(maxlen=MEMORY)
+    least = np.inf, coef, value, gradient
     while (status := progress.record(value, objective.violation(gradient))) is None:
+        if progress.violation < least[0]:
+            least = progress.violation, coef, value, gradient
         direction = coordinates.outer(two_loops(coordinates.gradient(gradient), pairs, partial(_scaled, pairs)))
         accepted = _search(objective, coef, value, gradient, direction, 1.0 if pairs else None)
         if accepted is None:
@@ -58,6 +61,9 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
         new_coef, new_value, new_gradient = accepted
         remember(pairs, coordinates.inner(new_coef - coef), coordinates.gradient(new_gradient - gradient))
         coef, value, gradient = new_coef, new_value, new_gradient
+    if status is Status.PRECISION and progress.violation > least[0]:  # the last ones differed by rounding
+        violation, coef, value, gradient = least
+        progress.correct(value, violation)
     suboptimality, step = np.nan, None
     if pairs:
         step = coordinates.outer(two_loops(coordinates.gradient(gradient), pairs, partial(_scaled, pairs)))
@@ -76,7 +82,7 @@ def _scaled(pairs, direction):
 
 def _search(objective, coef, value, gradient, direction, step):
     """Return (coef, value, gradient) at a step that satisfies the weak Wolfe conditions, or None."""
-    slope = float(np.sum(gradient * direction))
+    slope, violation = float(np.sum(gradient * direction)), objective.violation(gradient)
     if slope >= 0.0:
         return None
     if step is None:  # one more pass finds the scale of the steps; doubling from a safe guess took fifteen
@@ -89,8 +95,9 @@ def _search(objective, coef, value, gradient, direction, step):
         new_value, new_gradient = objective.value_gradient(trial)
         new_slope = float(np.sum(new_gradient * direction))
         lower = new_value <= value + ARMIJO * step * slope + rounding
-        # Near the optimum the slopes have digits where the values have none left.
-        if not lower and not (new_value <= value * (1.0 + NEAR) and new_slope <= -APPROXIMATE * slope):
+        # Near the optimum gradients have digits where values have none left.
+        near = new_value <= value * (1.0 + NEAR) and objective.violation(new_gradient) < violation
+        if not lower and not (near and new_slope <= -APPROXIMATE * slope):
             high = step
         elif new_slope < WOLFE * slope:
             low = step
