@@ -1,5 +1,6 @@
 """What is fitted: validated rows, and the objective of any penalty over them."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -67,23 +68,49 @@ class Problem:
         self.weight, self.offset, self.fit_intercept = weight, offset, fit_intercept
         self.n_classes = len(classes)
         self.total_weight = float(len(y)) if weight is None else float(weight.sum())
+        # Folds share the units of all rows, or a column that is zero but in the rows held out would be rescaled.
+        self._squares = moments[1]
+        self._scaled = {}
 
     @property
     def density(self):
         """Share of the entries of X that are stored."""
         return self.design.entries_per_row / self.design.shape[1]
 
-    def penalised(self, l2):
-        """Return the problem with an L2 penalty of a strength on the scale of the mean loss, 1 / (C Σ w).
+    def penalised(self, alpha, l1_ratio=0.0):
+        """Return the problem with a penalty of strength alpha = 1 / (C Σ w) on the scale of the mean loss.
 
-        Costs nothing, but where columns are of extreme scale a copy of X and a pass over it.
+        Costs nothing, but where columns are of extreme scale a copy of X, for all strengths, and a pass over it.
         """
-        units = column_units(self.design, self.moments[1], l2)
+        l2 = alpha * (1.0 - l1_ratio)
+        units = column_units(self.design, self._squares, l2)
         if units is None:
-            return Penalised(self._objective(self.design, l2, self.moments))
-        plain = self._objective(self.design, 0.0, np.zeros_like(self.moments))
+            return Penalised(self._objective(self.design, l2, self.moments), l2=l2)
+        key = units.tobytes()
+        if key not in self._scaled:
+            self._scaled.clear()
+            self._scaled[key] = self.design.times(units)
         factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
-        return Penalised(self._objective(self.design.times(units), l2 * factors * factors), units, plain, l2)
+        objective = self._objective(self._scaled[key], l2 * factors * factors)
+        return Penalised(objective, units, self.unpenalised(), l2)
+
+    def unpenalised(self):
+        """Return the objective without a penalty, fit for values and gradients only: columns keep their units."""
+        return self._objective(self.design, 0.0, np.zeros_like(self.moments))
+
+    def fold(self, counts):
+        """Return the problem in which each row counts so many times as it does here; one pass over X, no copy of it.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_samples,)
+            Zero for the rows that are held out.
+        """
+        fold = copy(self)
+        fold.weight = counts.astype(np.float64) if self.weight is None else self.weight * counts
+        fold.total_weight = float(fold.weight.sum())
+        fold.moments = self.design.column_moments(fold.weight)
+        return fold
 
     def _objective(self, design, l2, moments=None):
         return LogisticObjective(
@@ -115,6 +142,22 @@ class Penalised:
     def outer(self, coef):
         """Return the coefficients of X for those of the objective."""
         return coef if self._units is None else from_units(coef, self._units, self._plain, self._l2)
+
+    def centred(self, coef):
+        """Return coefficients of X less what is common to all classes where no penalty fixes it.
+
+        That is intercepts, and without a penalty all.
+        """
+        if coef.ndim == 1:
+            return coef
+        coef = coef.copy()
+        free = slice(None) if self._l2 == 0.0 else slice(-1, None)
+        coef[:, free] -= coef[:, free].mean(axis=0)
+        return coef
+
+    def loss(self, result):
+        """Return the mean loss where a solver ended: its objective less the penalty."""
+        return result.objective - 0.5 * float(np.sum(self.objective.l2 * result.coef[..., :-1] ** 2))
 
     def outer_result(self, result):
         """Return a solver's result with the coefficients of X."""

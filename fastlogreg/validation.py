@@ -282,6 +282,17 @@ def check_penalty(penalty, C, l1_ratio):
     return C, share
 
 
+def check_strengths(name, values):
+    """Return strengths of a penalty, or their inverses, as float64: at least one, none negative or NaN."""
+    strengths = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if strengths.ndim != 1 or strengths.size == 0:
+        raise ValueError(f"{name} must be a sequence of at least one number, got an array of shape {strengths.shape}")
+    if not (strengths >= 0.0).all():
+        wrong = int(np.argmin(strengths >= 0.0))
+        raise ValueError(f"{name} must not be negative or NaN: {name}[{wrong}] is {strengths[wrong]}")
+    return strengths
+
+
 def _warn(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=5)  # the line that called fit, past all_or_nothing
 

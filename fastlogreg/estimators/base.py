@@ -1,5 +1,7 @@
 """What fitted linear classifiers share: prediction in one read of X."""
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -9,6 +11,24 @@ from sklearn.utils.validation import check_is_fitted
 from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.kernels import predict
 from fastlogreg.validation import check_finite, check_offset, check_X
+
+
+class SparseCoef:
+    """``coef_`` as a sparse matrix, as scikit-learn's classifiers with L1 penalties have it."""
+
+    coef_: Any
+
+    def sparsify(self):
+        """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
+        return self
+
+    def densify(self):
+        """Make ``coef_`` an array again after ``sparsify``; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
+        return self
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):

@@ -1,17 +1,14 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
 import warnings
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
 from fastlogreg.diagnostics import check_separation
-from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.estimators.base import LinearClassifier, SparseCoef
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.problem import bind
 from fastlogreg.result import ConvergenceWarning, Status
@@ -28,7 +25,7 @@ ALIASES = {
 }
 
 
-class LogisticRegression(LinearClassifier):
+class LogisticRegression(SparseCoef, LinearClassifier):
     """Logistic regression, binary and multinomial, with an L2 penalty or none.
 
     Minimises, over coefficients w and intercepts b, the objective of scikit-learn's class of the same name:
@@ -191,14 +188,14 @@ class LogisticRegression(LinearClassifier):
         penalised = problem.penalised(1.0 / (C * problem.total_weight))
         objective = penalised.objective
         objective.n_passes += 1.0  # the moments
-        name, solver = self._solver(problem)
+        name = solver_name(self.solver, problem)
+        solver = solvers.SOLVERS[name].function
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
-        public = partial(_public, n_classes=len(classes), C=C, dtype=dtype)
         if registered(self):
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             data = {"X": problem.X, "y": problem.y, "metadata": metadata}
-            solver = hooked(solver, self, data, classes, lambda coef: public(penalised.outer(coef)))
+            solver = hooked(solver, self, data, classes, lambda coef: _public(penalised, penalised.outer(coef), dtype))
         with reporter(self.verbose, name, self.max_iter) as callback:
             start = penalised.inner(self._start(objective, classes))
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
@@ -208,7 +205,7 @@ class LogisticRegression(LinearClassifier):
         result = penalised.outer_result(result)
         if result.status is Status.MAX_ITER:
             self._warn(result, name)
-        coef, intercept = public(result.coef)
+        coef, intercept = _public(penalised, result.coef, dtype)
         check_coef(self, coef)
         self.classes_ = classes
         self.coef_, self.intercept_ = coef, intercept
@@ -221,26 +218,6 @@ class LogisticRegression(LinearClassifier):
         from sklearn.callback import CallbackSupportMixin  # slow to import
 
         return CallbackSupportMixin.set_callbacks(self, *callbacks)
-
-    def sparsify(self):
-        """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
-        check_is_fitted(self)
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
-        return self
-
-    def densify(self):
-        """Make ``coef_`` an array again after ``sparsify``; return self."""
-        check_is_fitted(self)
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
-        return self
-
-    def _solver(self, problem):
-        """Return name and function of the solver."""
-        name, _ = ALIASES.get(self.solver, (self.solver, None))
-        if name == "auto":
-            n_samples, n_features = problem.X.shape
-            name = solvers.choose(n_samples, n_features, problem.n_classes, problem.density)
-        return name, solvers.SOLVERS[name].function
 
     def _start(self, objective, classes):
         """Return zeros, or the last fit's coefficients where ``warm_start`` asks for them and they have the shape."""
@@ -273,16 +250,30 @@ class LogisticRegression(LinearClassifier):
         )
 
 
-def _public(coef, n_classes, C, dtype):
+def solver_name(solver, problem):
+    """Return the name of the solver of ours that stands behind a public one."""
+    name, _ = ALIASES.get(solver, (solver, None))
+    if name == "auto":
+        n_samples, n_features = problem.X.shape
+        name = solvers.choose(n_samples, n_features, problem.n_classes, problem.density)
+    return name
+
+
+def warn_unfinished(results, tol, stacklevel):
+    """Warn once if some of several fits used up their iterations."""
+    unfinished = [result for result in results if result.status is Status.MAX_ITER]
+    if unfinished:
+        warnings.warn(
+            f"{len(unfinished)} of {len(results)} fits failed to converge: {Status.MAX_ITER.value}. The largest "
+            f"violation is {max(result.violation for result in unfinished):.2g}, tol is {tol:.2g}. Increase the number "
+            "of iterations (max_iter) or loosen tol.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _public(penalised, coef, dtype):
     """Return coef_ and intercept_ as users see them."""
     with np.errstate(over="ignore"):
-        coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
+        coef = np.atleast_2d(penalised.centred(coef)).astype(dtype)
     return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
-
-
-def _centred(coef, C):
-    """Subtract what is common to all classes where no penalty fixes it: intercepts, and without penalty all."""
-    coef = coef.copy()
-    free = slice(None) if np.isinf(C) else slice(-1, None)
-    coef[:, free] -= coef[:, free].mean(axis=0)
-    return coef

@@ -17,10 +17,11 @@ class Solver(NamedTuple):
 
     function: Callable
     cost: str  # of an iteration
+    remembers: bool = False  # takes ``memory=``, a Memory
 
 
 SOLVERS = {
-    "newton": Solver(newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)"),
+    "newton": Solver(newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)", True),
     "newton-cg": Solver(newton_cg, "one pass and one more per conjugate-gradient step"),
     "lbfgs": Solver(lbfgs, "one to two passes"),
 }

@@ -71,6 +71,19 @@ class Inverse:
         return solution / self.scales
 
 
+class Memory:
+    """The Hessian of the mean loss that a solve ended with, for another one of nearly the same objective to begin with.
+
+    Attributes
+    ----------
+    hessian : ndarray of shape (n_coef, n_coef) or None
+        Without the penalty, which may differ.
+    """
+
+    def __init__(self, hessian=None):
+        self.hessian = hessian
+
+
 class _Curvature:
     """The inverse Hessian at some iterate, corrected by what the gradients of later iterates tell about it (L-BFGS).
 
@@ -78,8 +91,9 @@ class _Curvature:
     three or four gradients reach as far as a new one.
     """
 
-    def __init__(self, objective):
+    def __init__(self, objective, memory=None):
         self.objective = objective
+        self.memory = memory
         self.scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
         self.precision: type[np.floating] = np.float64
         dear = objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK
@@ -100,9 +114,22 @@ class _Curvature:
         inverse = Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
         if not inverse.trusted:
             self.precision = np.float64
-            inverse = Inverse(_pinned(self.objective, self.with_hessian(coef)[2]), self.scales, self.precision)
+            hessian = self.with_hessian(coef)[2]
+            inverse = Inverse(_pinned(self.objective, hessian), self.scales, self.precision)
         self.inverse, self.fresh = inverse, True
         self.pairs.clear()
+        if self.memory is not None:
+            self.memory.hessian = _plus_l2(hessian, self.objective, -1.0)
+
+    def recall(self):
+        """Take the Hessian of the memory, if there is one fit for it; return whether."""
+        if self.memory is None or self.memory.hessian is None:
+            return False
+        hessian = _pinned(self.objective, _plus_l2(self.memory.hessian, self.objective, 1.0))
+        inverse = Inverse(hessian, self.scales, self.precision)
+        if inverse.factor is not None:
+            self.inverse = inverse
+        return inverse.factor is not None
 
     def learn(self, change, gradient_change):
         """Take a step and the change of the gradient along it, where the Hessian is older."""
@@ -128,7 +155,7 @@ class _Curvature:
         return bool(gradients > RENEWALS * (1.0 + self.cost))
 
 
-def newton(objective, start, *, tol, max_iter, callback=None):
+def newton(objective, start, *, tol, max_iter, callback=None, memory=None):
     """Minimise by coef ← coef - step · H⁻¹ g.
 
     The step is halved until the objective falls by at least ARMIJO times what the gradient promises. Value, gradient
@@ -145,6 +172,8 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     max_iter : int
     callback : callable, optional
         Called after every iteration with the Progress; a true answer stops.
+    memory : Memory, optional
+        Of a solve nearby: its Hessian stands for the first one here, and the last one here takes its place.
 
     Returns
     -------
@@ -154,14 +183,16 @@ def newton(objective, start, *, tol, max_iter, callback=None):
     ----------
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
-    return _minimise(objective, start, tol, max_iter, callback)[0]
+    return _minimise(objective, start, tol, max_iter, callback, memory)[0]
 
 
-def _minimise(objective, start, tol, max_iter, callback=None):
+def _minimise(objective, start, tol, max_iter, callback=None, memory=None):
     """Return the Result of `newton` and the _Curvature it ended with."""
     progress = Progress(objective, tol, max_iter, callback)
-    curvature = _Curvature(objective)
-    coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
+    curvature = _Curvature(objective, memory)
+    coef = start
+    if not curvature.recall():
+        coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
     while True:
         value, gradient, *rest = (objective.value_gradient if curvature.inverse else curvature.with_hessian)(coef)
         if coef is start or value <= np.log(objective.n_classes):  # the loss at zero
@@ -230,6 +261,14 @@ def search(evaluate, coef, value, direction, decrement):
             return trial, new_value, *derivatives
         step *= 0.5
     return None
+
+
+def _plus_l2(hessian, objective, sign):
+    """Return a Hessian with the penalty's added or, with sign -1, taken away."""
+    changed = hessian.copy()
+    diagonal = np.einsum("ii->i", changed).reshape(-1, objective.shape[-1])
+    diagonal[:, :-1] += sign * objective.l2
+    return changed
 
 
 def _pinned(objective, hessian):
