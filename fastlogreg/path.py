@@ -23,6 +23,8 @@ SPAN = {True: 1e-4, False: 1e-2}
 MIN_VALUES = 5
 ENOUGH = 0.999
 LITTLE = 1e-5
+# The Hessians of a path are kept for other paths to begin with where they take at most so much memory.
+HESSIANS_BYTES = 2**28
 
 
 class Point(NamedTuple):
@@ -131,12 +133,16 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
         start = penalised.inner(_start(penalised.objective.shape, points, guide))
         memory = Memory()
         if l1_ratio < 1.0 and alpha > 0.0:  # without a penalty the null space of the Hessian matters, not only its size
-            memory.hessian = guide[i].hessian if guide else points[-1].hessian if points else None
+            memory.hessian = points[-1].hessian if points else None
+            if guide is not None and guide[i].hessian is not None:
+                memory.hessian = guide[i].hessian
         options = {"memory": memory} if solver.remembers else {}
         result = solver.function(penalised.objective, start, tol=tol, max_iter=max_iter, **options)
         loss = penalised.loss(result)
         result = penalised.outer_result(result)
         result = replace(result, coef=penalised.centred(result.coef))
+        if points and 8 * result.coef.size**2 * len(alphas) > HESSIANS_BYTES:
+            points[-1] = points[-1]._replace(hessian=None)
         points.append(Point(alpha, result, loss, memory.hessian))
         if done is not None:
             done()

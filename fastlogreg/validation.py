@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from numbers import Real
 
 import numpy as np
 import scipy.sparse
@@ -280,6 +281,63 @@ def check_penalty(penalty, C, l1_ratio):
     if l1_ratio != share:
         _warn(f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}; the penalty counts.")
     return C, share
+
+
+def check_ratios(penalty, l1_ratios):
+    """Return l1_ratios as scikit-learn's deprecated ``penalty`` and ``l1_ratios=None`` change them, and warn.
+
+    Parameters
+    ----------
+    penalty : {"deprecated", "l1", "l2", "elasticnet"}
+    l1_ratios : array-like, None or "warn"
+    """
+    if isinstance(l1_ratios, str):
+        _warn("The default value for l1_ratios will change from None to (0.0,) in version 1.10 of scikit-learn, and "
+              "here with it. Give l1_ratios=(0,).", FutureWarning)  # fmt: skip
+        l1_ratios = None
+    elif l1_ratios is None and penalty == "deprecated":
+        _warn("'l1_ratios=None' was deprecated in scikit-learn 1.8: use l1_ratios=(0,).", FutureWarning)
+    if penalty != "deprecated":
+        _warn(
+            "'penalty' was deprecated in scikit-learn 1.8: leave it out, and use l1_ratios=(0,) for 'l2', "
+            "l1_ratios=(1,) for 'l1', and others for 'elasticnet'.",
+            FutureWarning,
+        )
+        if penalty != "elasticnet":
+            if l1_ratios is not None:
+                _warn(f"l1_ratios parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})")
+            return [1.0 if penalty == "l1" else 0.0]
+    elif l1_ratios is None:
+        return [0.0]
+    ratios = [] if l1_ratios is None else list(l1_ratios)
+    if not ratios or not all(isinstance(ratio, Real) and 0.0 <= float(ratio) <= 1.0 for ratio in ratios):
+        raise ValueError(f"l1_ratios must be an array-like of numbers between 0 and 1; got (l1_ratios={l1_ratios!r})")
+    return [float(ratio) for ratio in ratios]
+
+
+def check_fold(index, train, test, weight, score_weight, y):
+    """Return how often each row counts in a fold, (n_samples,), and the rows it holds out, as indices.
+
+    Parameters
+    ----------
+    index : int
+        Number of the fold, for messages.
+    train, test : array-like of int or bool
+    weight : ndarray of shape (n_samples,) or None
+    score_weight : array-like or None
+        Weights of the rows held out, for the scorer.
+    y : ndarray of shape (n_samples,)
+    """
+    train, test = (np.flatnonzero(rows) if rows.dtype == bool else rows for rows in map(np.asarray, (train, test)))
+    for rows, what in ((train, "training"), (test, "test")):
+        if not len(rows):
+            raise ValueError(f"Fold {index} of cv has no {what} rows.")
+    counts = np.bincount(np.arange(len(y))[train], minlength=len(y))
+    if weight is not None and not (weight * counts).any():
+        raise ValueError(f"All training rows of fold {index} of cv have zero weight and do not count.")
+    if score_weight is not None and not np.any(score_weight):
+        raise ValueError(f"All test rows of fold {index} of cv have zero sample_weight: there is no score.")
+    return counts, test
 
 
 def check_strengths(name, values):
