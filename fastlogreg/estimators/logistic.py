@@ -16,14 +16,17 @@ from fastlogreg.diagnostics import check_separation
 from fastlogreg.estimators.base import LinearClassifier
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.objective import LogisticObjective
+from fastlogreg.penalty import deviations, penalise
 from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.units import column_units, from_units, to_units
 from fastlogreg.validation import (
     all_or_nothing,
+    check_bounds,
     check_coef,
     check_finite,
     check_offset,
     check_penalty,
+    check_penalty_factors,
     check_solver,
     check_weight,
     check_X_y,
@@ -42,14 +45,16 @@ ALIASES = {
 
 
 class LogisticRegression(LinearClassifier):
-    """Logistic regression, binary and multinomial, with an L2 penalty or none.
+    """Logistic regression, binary and multinomial, with an L2, L1 or elastic-net penalty, bounds, or none of them.
 
     Minimises, over coefficients w and intercepts b, the objective of scikit-learn's class of the same name:
-    Σ s_i L(eta_i, y_i) + ‖w‖² / (2 C), with eta = X w + b + offset and s the sample weights; L is
-    log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not penalised.
+    Σ s_i L(eta_i, y_i) + [½ (1 - l1_ratio) ‖w‖² + l1_ratio ‖w‖₁] / C, with eta = X w + b + offset and s the sample
+    weights; L is log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not
+    penalised. Coefficients that L1 leaves out are exactly zero.
 
     The parameters are those of scikit-learn 1.9 with the meaning they have there, except that the defaults of
-    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect.
+    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect; ``alpha``,
+    ``penalty_factors``, ``bounds`` and ``standardize`` are our own.
 
     Parameters
     ----------
@@ -58,13 +63,15 @@ class LogisticRegression(LinearClassifier):
     C : float, default=1.0
         Inverse strength of the penalty; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available. None, deprecated, is 0.
+        Share of L1 in the penalty, from 0 (pure L2) to 1 (pure L1). Without a penalty (``C=np.inf``) it has no effect.
+        None, deprecated, is 0.
     dual : bool, default=False
         Accepted for ``solver="liblinear"``; the optimum does not depend on it.
     tol : float, default=1e-8
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
         a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
-        standard deviation).
+        standard deviation). With L1 or bounds the derivative is the distance of the smooth part's from what the
+        penalty can balance.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted, without effect: no solver penalises the intercept.
@@ -72,9 +79,10 @@ class LogisticRegression(LinearClassifier):
         Factor of the weight of each class; "balanced" is n / (K n_k). Rows of a class of weight 0 do not count.
     random_state : int, RandomState instance or None, default=None
         Accepted, without effect: no solver draws random numbers.
-    solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
+    solver : {"auto", "newton", "lbfgs", "newton-cg", "prox-newton"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
-        truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "auto" chooses by shape.
+        truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "prox-newton": for L1 and bounds,
+        Newton steps on the columns that matter, solved by coordinate descent. "auto" chooses by penalty and shape.
         scikit-learn's other names are accepted, and under each of its names what it refuses there is refused:
         "newton-cholesky" is "newton"; "liblinear", "sag" and "saga" are "auto".
     max_iter : int, default=1000
@@ -85,6 +93,18 @@ class LogisticRegression(LinearClassifier):
         Start from the coefficients of the previous fit.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
+    alpha : float, optional
+        Strength on the scale of the weighted mean loss, glmnet's lambda: another spelling of C = 1 / (alpha Σ s_i), in
+        place of it; 0 for no penalty.
+    penalty_factors : array-like of shape (n_features,), optional
+        Factor of the penalty of each column, 0 for one that is not penalised; not rescaled. Not all zero unless there
+        is no penalty anyway.
+    bounds : tuple (low, high), optional
+        Bounds of the coefficients, low <= 0 <= high, each a number or of shape (n_features,); ``(0, np.inf)`` for
+        coefficients that are not negative. For several classes they hold for each.
+    standardize : bool, default=False
+        Whether to penalise the coefficients that columns of unit variance would have. X is not rewritten, coefficients
+        and bounds are those of X; a constant column counts by its root mean square.
 
     Attributes
     ----------
@@ -124,6 +144,10 @@ class LogisticRegression(LinearClassifier):
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
+        "alpha": [Interval(Real, 0, None, closed="left"), None],
+        "penalty_factors": ["array-like", None],
+        "bounds": [tuple, list, None],
+        "standardize": ["boolean"],
     }
 
     def __init__(
@@ -143,6 +167,10 @@ class LogisticRegression(LinearClassifier):
         verbose=0,
         warm_start=False,
         n_jobs=None,
+        alpha=None,
+        penalty_factors=None,
+        bounds=None,
+        standardize=False,
     ):
         self.penalty = penalty
         self.C = C
@@ -158,6 +186,10 @@ class LogisticRegression(LinearClassifier):
         self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.alpha = alpha
+        self.penalty_factors = penalty_factors
+        self.bounds = bounds
+        self.standardize = standardize
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""
@@ -197,19 +229,21 @@ class LogisticRegression(LinearClassifier):
             column is so small that its coefficient overflows.
         """
         self._validate_params()
-        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
+        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio, self.alpha)
         X, y = check_X_y(self, X, y)
         classes, target = encode(y)
         n_classes = len(classes)
-        check_solver(self.solver, C, l1_ratio, self.dual, n_classes)
         n_samples, n_features = X.shape
+        check_solver(self.solver, C, l1_ratio, self.dual, n_classes, self.bounds is not None)
+        factors = check_penalty_factors(self.penalty_factors, n_features, C)
+        bounds = check_bounds(self.bounds, n_features)
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         design = as_design(X, self.n_jobs)
         moments = design.column_moments(weight)
         check_finite(self, X, moments[1], squared=False)
         offset = check_offset(offset, n_samples, n_classes)
         total = n_samples if weight is None else weight.sum()
-        l2 = 1.0 / (C * total)
+        alpha = self.alpha if self.alpha and np.isfinite(C) else 1.0 / (C * total)
         objective_of = partial(
             LogisticObjective,
             y=target,
@@ -218,25 +252,31 @@ class LogisticRegression(LinearClassifier):
             n_classes=n_classes,
             fit_intercept=self.fit_intercept,
         )
-        units = column_units(design, moments[1], l2)
-        if units is None:
-            objective = objective_of(design, l2=l2, moments=moments)
-            objective.n_passes += 1.0  # the moments
-        else:
+        l2, penalty = outer_penalty = penalise(alpha, l1_ratio, factors, bounds, None, 1.0)
+        units = column_units(design, moments[1], 0.0 if self.standardize else l2)
+        if units is not None:
             plain, design = objective_of(design, moments=np.zeros_like(moments)), design.times(units)
-            factors = np.where(units > 0.0, units, 1.0)  # some penalty keeps a column of zeros regular
-            objective = objective_of(design, l2=l2 * factors * factors)
-            objective.n_passes += 1.0
+            moments = design.column_moments(weight)
+        if units is not None or self.standardize:
+            # Some penalty keeps a column of zeros, as a hidden one is, regular.
+            shown = 1.0 if units is None else np.where(units > 0.0, units, 1.0)
+            sizes = deviations(moments, total) if self.standardize else shown
+            l2, penalty = penalise(alpha, l1_ratio, factors, bounds, sizes, shown)
+        objective = objective_of(design, l2=l2, moments=moments)
+        objective.n_passes += 1.0  # the moments
         name, _ = ALIASES.get(self.solver, (self.solver, None))
         if name == "auto":
-            name = solvers.choose(n_samples, n_features, n_classes, design.entries_per_row / n_features)
+            density = design.entries_per_row / n_features
+            name = solvers.choose(n_samples, n_features, n_classes, density, not penalty.trivial)
         solver = solvers.SOLVERS[name].function
+        if solvers.SOLVERS[name].penalty:
+            solver = partial(solver, penalty=penalty)
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else X.dtype
-        public = partial(_public, n_classes=n_classes, C=C, dtype=dtype)
+        public = partial(_public, n_classes=n_classes, free=penalty.free & (l2 == 0.0), dtype=dtype)
 
         def outer(coef):
-            return coef if units is None else from_units(coef, units, plain, l2)
+            return coef if units is None else from_units(coef, units, plain, *outer_penalty)
 
         if registered(self):
             data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
@@ -246,7 +286,7 @@ class LogisticRegression(LinearClassifier):
             if units is not None:
                 start = to_units(start, units)
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
-        if np.isinf(C) and offset is None:
+        if np.isinf(C) and offset is None and penalty.trivial:
             result = check_separation(self, result, design, target, objective.coordinates.scales[:-1])
         if units is not None:
             result = replace(result, coef=outer(result.coef), n_passes=result.n_passes + plain.n_passes)
@@ -309,16 +349,16 @@ class LogisticRegression(LinearClassifier):
         )
 
 
-def _public(coef, n_classes, C, dtype):
+def _public(coef, n_classes, free, dtype):
     """Return coef_ and intercept_ as users see them."""
     with np.errstate(over="ignore"):
-        coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
+        coef = np.atleast_2d(_centred(coef, free) if n_classes > 2 else coef).astype(dtype)
     return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
 
 
-def _centred(coef, C):
-    """Subtract what is common to all classes where no penalty fixes it: intercepts, and without penalty all."""
+def _centred(coef, free):
+    """Subtract what is common to all classes where no penalty fixes it: in intercepts and the columns that are free."""
     coef = coef.copy()
-    free = slice(None) if np.isinf(C) else slice(-1, None)
-    coef[:, free] -= coef[:, free].mean(axis=0)
+    columns = np.append(free, True)
+    coef[:, columns] -= coef[:, columns].mean(axis=0)
     return coef
