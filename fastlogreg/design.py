@@ -155,6 +155,12 @@ class ArrayDesign:
             np.maximum(largest, values.max(axis=0), out=largest)
         return largest
 
+    def take_columns(self, index):
+        """Return a design of some columns: a copy."""
+        if isinstance(self.X, CSR):
+            return as_design(_matrix(self.X)[:, index], self.threads)
+        return as_design(self.X[:, index], self.threads)
+
     def times(self, units):
         """Return a design of X with column j multiplied by units[j]: a copy."""
         units = units.astype(self.dtype)

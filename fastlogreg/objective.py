@@ -163,6 +163,23 @@ class LogisticObjective:
         sample.coordinates = self.coordinates
         return sample
 
+    def take_columns(self, index):
+        """Return the objective of some columns alone, the others' coefficients being zero; copies them."""
+        if len(index) == self.design.shape[1]:
+            return self
+        taken = LogisticObjective(
+            self.design.take_columns(index),
+            self._y,
+            weight=self._weight if self._weight.size else None,
+            offset=self._offset if self.has_offset else None,
+            l2=self.l2 if np.ndim(self.l2) == 0 else self.l2[index],
+            n_classes=self.n_classes,
+            fit_intercept=self.fit_intercept,
+            moments=self._moments[:, index],
+        )
+        taken.total_weight = self.total_weight
+        return taken
+
     def covers(self, sample):
         """Whether every column has its share of squares in a sample, so that its Hessian can stand for this one's."""
         expected = sample.coordinates.mean_squares

@@ -4,16 +4,15 @@ Strengths are alpha = 1 / (C Σ w), on the scale of the mean loss: glmnet's lamb
 Journal of Statistical Software (2010), sections 2.5 and 3.
 """
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
 
-from fastlogreg.design import as_design
-from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import Result
-from fastlogreg.solvers.newton import Memory, newton
+from fastlogreg.solvers.newton import Memory
+from fastlogreg.solvers.prox_newton import prox_newton
 
 # glmnet's: a pure L2 path, for which no finite strength makes all coefficients zero, begins where that of this share of
 # L1 does; it spans so much, where there are more rows than columns and where not; and it ends early, but not before
@@ -23,6 +22,9 @@ SPAN = {True: 1e-4, False: 1e-2}
 MIN_VALUES = 5
 ENOUGH = 0.999
 LITTLE = 1e-5
+ROUNDING = 1e-12  # a strength is so much larger than needed, relatively, for coefficients that are to be exactly zero
+# The loosest tol of a path: with a looser one a solve that begins near its end would not move, and neighbours not differ.
+LOOSEST = 1e-5
 # The Hessians of a path are kept for other paths to begin with where they take at most so much memory.
 HESSIANS_BYTES = 2**28
 
@@ -33,20 +35,22 @@ class Point(NamedTuple):
     alpha: float
     result: Result  # coefficients in units of X, centred over classes
     loss: float
-    hessian: np.ndarray | None  # of the mean loss, near the optimum
+    memory: Memory  # of the solver
 
 
 @dataclass(frozen=True)
 class Null:
-    """The model of an intercept alone.
+    """The model of the intercept alone, and of columns that no penalty holds back.
 
     Attributes
     ----------
+    coef : ndarray of shape (n_features + 1,) or (n_classes, n_features + 1)
     loss : float
-    gradient : ndarray of shape (n_features + 1,) or (n_classes, n_features + 1)
+    gradient : ndarray of that shape
         Of the mean loss.
     """
 
+    coef: np.ndarray
     loss: float
     gradient: np.ndarray
 
@@ -55,26 +59,19 @@ def null_model(problem):
     """Return the Null of a problem; one pass over X."""
     objective = problem.unpenalised()
     coef = np.zeros(objective.shape)
-    if problem.fit_intercept:
-        n_rows = len(problem.y)
-        nothing = scipy.sparse.csr_array((n_rows, 1))  # a column without entries
-        intercepts = LogisticObjective(
-            as_design(nothing),
-            problem.target,
-            weight=problem.weight,
-            offset=problem.offset,
-            l2=1.0,
-            n_classes=problem.n_classes,
-        )
-        coef[..., -1] = newton(intercepts, np.zeros(intercepts.shape), tol=1e-12, max_iter=100).coef[..., -1]
-    return Null(*objective.value_gradient(coef))
+    columns = np.append(np.flatnonzero(problem.sizes() == 0.0), -1)
+    if len(columns) > 1 or problem.fit_intercept:
+        inner, penalty = problem.columns(columns[:-1])
+        least = prox_newton(inner, np.zeros(inner.shape), penalty=penalty, tol=1e-15, max_iter=100).coef
+        coef[..., columns] = least[..., -len(columns) :]
+    return Null(coef, *objective.value_gradient(coef))
 
 
 def alpha_grid(problem, null, l1_ratios, n_alphas=100, span=None):
     """Return falling strengths, equally spaced by their logarithms.
 
-    The first is the least at which all coefficients are zero: max_j |gradient_j| / l1_ratio at the null model, with
-    L2_SHARE for smaller ratios. The last is that times span. Several ratios share one grid that covers each of theirs.
+    The first is the least at which all coefficients are zero: max_j |gradient_j| / (l1_ratio size_j) at the null model,
+    with L2_SHARE for smaller ratios. The last is that times span. A grid of several ratios covers all of theirs.
 
     Parameters
     ----------
@@ -91,7 +88,10 @@ def alpha_grid(problem, null, l1_ratios, n_alphas=100, span=None):
         If no column has anything to do with y.
     """
     n_rows, n_columns = problem.design.shape
-    largest = float(np.abs(null.gradient[..., :-1]).max())
+    low, high = problem.terms.bounds
+    sizes, gradient = problem.sizes(), null.gradient[..., :-1]
+    held = (sizes == 0.0) | np.where(gradient > 0.0, low == 0.0, high == 0.0)
+    largest = float(np.divide(np.abs(gradient), sizes, out=np.zeros_like(gradient), where=~held).max())
     if not largest > 0.0:
         raise ValueError(
             "No column of X is related to y at all, so that there is no strength of the penalty to begin with. Give "
@@ -99,10 +99,11 @@ def alpha_grid(problem, null, l1_ratios, n_alphas=100, span=None):
         )
     shares = np.maximum(l1_ratios, L2_SHARE)
     span = SPAN[n_rows > n_columns] if span is None else span
+    largest *= 1.0 + ROUNDING
     return np.geomspace(largest / shares.min(), largest / shares.max() * span, n_alphas)
 
 
-def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null=None, done=None):
+def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null=None, early=False, done=None):
     """Solve a problem at falling strengths, each from the last one's coefficients.
 
     Parameters
@@ -113,12 +114,15 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
     l1_ratio : float
     solver : Solver
     tol : float
+        More than LOOSEST counts as that.
     max_iter : int
     guide : list of Point, optional
         The path of a problem nearby, at as many strengths: its changes from strength to strength are expected here,
         and where the solver can use them, so are its Hessians. They decide where a solve begins, not where it ends.
     null : Null, optional
-        End the path early as glmnet does, judged by the deviance of this.
+        Where to begin, if there is no guide.
+    early : bool, default=False
+        End the path early as glmnet does, judged by the deviance of the null model.
     done : callable, optional
         Called after each strength.
 
@@ -128,25 +132,26 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
         Of each strength, as far as the path went.
     """
     points: list[Point] = []
+    limit = min(tol, LOOSEST)
     for i, alpha in enumerate(alphas):
         penalised = problem.penalised(alpha, l1_ratio)
-        start = penalised.inner(_start(penalised.objective.shape, points, guide))
+        start = penalised.inner(_start(penalised.objective.shape, points, guide, null))
         memory = Memory()
-        if l1_ratio < 1.0 and alpha > 0.0:  # without a penalty the null space of the Hessian matters, not only its size
-            memory.hessian = points[-1].hessian if points else None
-            if guide is not None and guide[i].hessian is not None:
-                memory.hessian = guide[i].hessian
+        if alpha > 0.0:  # without a penalty the null space of the Hessian matters, not only its size
+            for near in [*([] if guide is None else guide[i : i + 1]), *points[-1:]]:
+                if near.memory.hessian is not None:
+                    memory = copy(near.memory)
         options = {"memory": memory} if solver.remembers else {}
-        result = solver.function(penalised.objective, start, tol=tol, max_iter=max_iter, **options)
+        result = penalised.solver(solver)(penalised.objective, start, tol=limit, max_iter=max_iter, **options)
         loss = penalised.loss(result)
         result = penalised.outer_result(result)
         result = replace(result, coef=penalised.centred(result.coef))
-        if points and 8 * result.coef.size**2 * len(alphas) > HESSIANS_BYTES:
-            points[-1] = points[-1]._replace(hessian=None)
-        points.append(Point(alpha, result, loss, memory.hessian))
+        if points and memory.hessian is not None and memory.hessian.nbytes * len(alphas) > HESSIANS_BYTES:
+            points[-1] = points[-1]._replace(memory=Memory())
+        points.append(Point(alpha, result, loss, memory))
         if done is not None:
             done()
-        if null is not None and _enough(points, null):
+        if early and _enough(points, null):
             break
     return points
 
@@ -156,10 +161,11 @@ def deviance_ratio(points, null):
     return np.array([1.0 - point.loss / null.loss for point in points])
 
 
-def _start(shape, points, guide):
+def _start(shape, points, guide, null):
     """Return where to begin: the last coefficients, moved as those of the guide move."""
     if guide is None:
-        return points[-1].result.coef if points else np.zeros(shape)
+        first = np.zeros(shape) if null is None else null.coef
+        return points[-1].result.coef if points else first
     there = guide[len(points)].result.coef
     if not points:
         return there

@@ -253,11 +253,17 @@ def check_offset(offset, n_samples, n_classes):
     return np.ascontiguousarray(offset)
 
 
-def check_penalty(penalty, C, l1_ratio):
+def check_penalty(penalty, C, l1_ratio, alpha):
     """Return C and l1_ratio as scikit-learn's deprecated ``penalty`` and ``l1_ratio=None`` change them, and warn.
 
-    Without a penalty l1_ratio is 0.
+    Without a penalty l1_ratio is 0. An alpha of 0 is C=np.inf; any other leaves C as it is.
     """
+    if alpha is not None and C != 1.0:
+        raise ValueError(
+            f"C={C!r} and alpha={alpha!r} are two names of one strength, alpha = 1 / (C Σ w). Give one of them."
+        )
+    if alpha == 0.0:
+        C = np.inf
     if penalty == "deprecated":
         if l1_ratio is None:
             _warn("'l1_ratio=None' was deprecated in scikit-learn 1.8: use l1_ratio=0.", FutureWarning)
@@ -270,17 +276,68 @@ def check_penalty(penalty, C, l1_ratio):
     if penalty == "elasticnet":
         if l1_ratio is None:
             raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
-        return C, l1_ratio
+        return C, 0.0 if np.isinf(C) else l1_ratio
     if l1_ratio is not None and 0.0 < l1_ratio < 1.0:
         _warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})")
     if penalty is None:
-        if C != 1.0:
+        if C != 1.0 or alpha is not None:
             _warn("Setting penalty=None will ignore the C and l1_ratio parameters")
         return np.inf, 0.0
     share = {"l1": 1.0, "l2": 0.0}[penalty]
     if l1_ratio != share:
         _warn(f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}; the penalty counts.")
-    return C, share
+    return C, 0.0 if np.isinf(C) else share
+
+
+def check_penalty_factors(factors, n_features, C):
+    """Return the factors of the penalty as float64 of shape (n_features,), or None where all are one."""
+    if factors is None:
+        return None
+    factors = np.asarray(factors, dtype=np.float64)
+    if factors.shape != (n_features,):
+        raise ValueError(
+            f"penalty_factors has shape {factors.shape}, expected ({n_features},): one for each column of X"
+        )
+    right = np.isfinite(factors) & (factors >= 0.0)
+    if not right.all():
+        column = int(np.argmin(right))
+        raise ValueError(
+            f"penalty_factors must be finite and not negative: that of column {column} is {factors[column]}. Give 0 to "
+            "a column that is not to be penalised."
+        )
+    if not factors.any() and not np.isinf(C):
+        raise ValueError(
+            "penalty_factors are all zero, so that nothing is penalised whatever C or alpha. Use C=np.inf for a fit "
+            "without a penalty."
+        )
+    return factors
+
+
+def check_bounds(bounds, n_features):
+    """Return the lower and upper bounds as float64, both of shape (n_features,); infinite where there are none."""
+    if bounds is None:
+        return np.full(n_features, -np.inf), np.full(n_features, np.inf)
+    try:
+        low, high = (np.asarray(bound, dtype=np.float64) for bound in bounds)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"bounds must be a pair (low, high), each a number or one number for each column of X, got {bounds!r}"
+        ) from error
+    for name, bound in (("low", low), ("high", high)):
+        if bound.shape not in ((), (n_features,)):
+            raise ValueError(f"bounds: {name} has shape {bound.shape}, expected a number or shape ({n_features},)")
+    low, high = np.broadcast_to(low, n_features), np.broadcast_to(high, n_features)
+    right = (low <= 0.0) & (high >= 0.0)
+    if not right.all():
+        column = int(np.argmin(right))
+        pair = f"[{low[column]}, {high[column]}]"
+        if not low[column] <= high[column]:
+            raise ValueError(f"bounds of column {column} cross or are NaN: {pair}. Give low <= 0 <= high.")
+        raise ValueError(
+            f"bounds of column {column} exclude 0: {pair}. A penalty shrinks towards 0, so give low <= 0 <= high, or "
+            "move the known part of the effect to the offset."
+        )
+    return low, high
 
 
 def check_ratios(penalty, l1_ratios):
@@ -355,10 +412,14 @@ def _warn(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=5)  # the line that called fit, past all_or_nothing
 
 
-def check_solver(solver, C, l1_ratio, dual, n_classes):
-    """Raise a ValueError for what scikit-learn refuses under its names of solvers, and for L1 penalties."""
-    if solver in ("lbfgs", "newton-cg", "newton-cholesky", "sag") and l1_ratio > 0.0:
-        raise ValueError(f"Solver {solver} supports only 'l2' or None penalties, got l1_ratio={l1_ratio!r}.")
+def check_solver(solver, C, l1_ratio, dual, n_classes, bounded):
+    """Raise a ValueError for what a solver does not handle, and for what scikit-learn refuses under its names."""
+    if solver in ("newton", "lbfgs", "newton-cg", "newton-cholesky", "sag") and l1_ratio > 0.0:
+        raise ValueError(
+            f"Solver {solver} supports only 'l2' or None penalties, got l1_ratio={l1_ratio!r}. Use solver='auto'."
+        )
+    if solver in ("newton", "lbfgs", "newton-cg", "newton-cholesky") and bounded:
+        raise ValueError(f"Solver {solver} does not support bounds. Use solver='auto'.")
     if dual and solver != "liblinear":
         raise ValueError(f"Solver {solver} supports only dual=False, got dual={dual}.")
     if solver == "liblinear":
@@ -374,8 +435,3 @@ def check_solver(solver, C, l1_ratio, dual, n_classes):
                 f"classification, and the data have {n_classes} classes. Use solver='auto', or wrap the estimator in a "
                 "OneVsRestClassifier."
             )
-    if l1_ratio > 0.0:
-        raise ValueError(
-            f"l1_ratio={l1_ratio!r}: L1 penalties are not available yet, only l1_ratio=0 (L2) is; use "
-            "sklearn.linear_model.LogisticRegression(solver='saga') for sparse coefficients."
-        )

@@ -135,4 +135,4 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         # An infinite entry of X shows as such, or as a probability of zero.
         if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
             check_finite(self, X, design.column_moments()[1], squared=False)
-        return out if X.dtype == np.float64 else out.astype(X.dtype)
+        return out.astype(np.result_type(X.dtype, self.coef_.dtype), copy=False)

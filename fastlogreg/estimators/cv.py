@@ -34,8 +34,8 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
     fold holds out have weight 0 there: X is not copied.
 
     The parameters are those of scikit-learn 1.9, with its defaults and its deprecations, except that the defaults of
-    ``solver``, ``tol`` and ``max_iter`` find the optimum and that ``n_jobs`` is the number of threads; ``selection``
-    and ``keep_predictions`` are our own, and so is ``Cs="auto"``.
+    ``solver``, ``tol`` and ``max_iter`` find the optimum and that ``n_jobs`` is the number of threads; those
+    from ``selection`` on are our own, and so is ``Cs="auto"``.
 
     Parameters
     ----------
@@ -55,10 +55,11 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         Deprecated, as in scikit-learn: ``Cs`` and ``l1_ratios`` say it all. Warns when given.
     scoring : str or callable, optional
         Any scorer of scikit-learn, or ``scorer(estimator, X, y)``; larger is better. None is accuracy.
-    solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
+    solver : {"auto", "newton", "lbfgs", "newton-cg", "prox-newton"}, default="auto"
         As for ``LogisticRegression``, scikit-learn's other names too.
     tol : float, default=1e-8
-        As for ``LogisticRegression``, for every fit.
+        As for ``LogisticRegression``, for every fit; more than 1e-5 counts as that, or fits that begin near their ends
+        would stay there.
     max_iter : int, default=1000
     class_weight : dict or "balanced", optional
         "balanced" by the frequencies in all rows.
@@ -80,6 +81,8 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3), at the l1_ratio of the best.
     keep_predictions : bool, default=False
         Keep what each fold predicts for the rows it holds out, ``out_of_fold_``.
+    penalty_factors, bounds, standardize
+        As for ``LogisticRegression``; deviations are those in the fold.
 
     Attributes
     ----------
@@ -124,7 +127,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
     _parameter_constraints = {
         name: constraint
         for name, constraint in LogisticRegression._parameter_constraints.items()
-        if name not in ("C", "l1_ratio", "warm_start")
+        if name not in ("C", "alpha", "l1_ratio", "warm_start")
     } | {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like", StrOptions({"auto"})],
         "l1_ratios": ["array-like", None, Hidden(StrOptions({"warn"}))],
@@ -159,6 +162,9 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         use_legacy_attributes="warn",
         selection="best",
         keep_predictions=False,
+        penalty_factors=None,
+        bounds=None,
+        standardize=False,
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -179,6 +185,9 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         self.use_legacy_attributes = use_legacy_attributes
         self.selection = selection
         self.keep_predictions = keep_predictions
+        self.penalty_factors = penalty_factors
+        self.bounds = bounds
+        self.standardize = standardize
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""
@@ -225,11 +234,12 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         Cs = None if isinstance(self.Cs, str) else self._grid()
         for ratio in ratios:
             C = np.inf if Cs is not None and np.isinf(Cs).any() else 1.0
-            check_solver(self.solver, C, ratio, self.dual, problem.n_classes)
+            check_solver(self.solver, C, ratio, self.dual, problem.n_classes, self.bounds is not None)
         routed = self._routed(sample_weight, params)
         folds = self._folds(problem, sample_weight, routed)
-        solver = solvers.SOLVERS[solver_name(self.solver, problem)]
-        options = {"solver": solver, "tol": self.tol, "max_iter": self.max_iter}
+        options = {"tol": self.tol, "max_iter": self.max_iter}
+        names = [solver_name(self.solver, problem, ratio > 0.0 or self.bounds is not None) for ratio in ratios]
+        rows = [(ratio, solvers.SOLVERS[name]) for ratio, name in zip(ratios, names, strict=True)]
         null = None
         if Cs is None:
             null = null_model(problem)
@@ -240,15 +250,16 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         with fits_bar(self.verbose, (1 + len(folds)) * len(ratios) * len(Cs), "fits") as done:
             options["done"] = done
             alphas = 1.0 / (Cs[order] * problem.total_weight)
-            early = null if len(ratios) == 1 else None
-            full = [follow(problem, alphas, ratio, null=early, **options) for ratio in ratios]
+            early = null is not None and len(ratios) == 1
+            full = [follow(problem, alphas, *row, null=null, early=early, **options) for row in rows]
             Cs, order, back = Cs[: len(full[0])], order[: len(full[0])], back[: len(full[0])]
             paths, found = [], []
             for counts, test, score_params in folds:
                 fold = problem.fold(counts)
                 held_out = held_out_scoring.HeldOut(problem, test, self.n_jobs)
                 alphas = 1.0 / (Cs[order] * fold.total_weight)
-                path = [follow(fold, alphas, ratio, guide=full[r], **options) for r, ratio in enumerate(ratios)]
+                guided = zip(rows, full, strict=True)
+                path = [follow(fold, alphas, *row, guide=guide, **options) for row, guide in guided]
                 coefs = [path[r][i].result.coef for r in range(len(ratios)) for i in back]
                 found.append(held_out_scoring.scores(self._get_scorer(), held_out, coefs, score_params))
                 paths.append([[of_ratio[i].result for i in back] for of_ratio in path])

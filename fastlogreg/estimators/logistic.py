@@ -26,14 +26,16 @@ ALIASES = {
 
 
 class LogisticRegression(SparseCoef, LinearClassifier):
-    """Logistic regression, binary and multinomial, with an L2 penalty or none.
+    """Logistic regression, binary and multinomial, with an L2, L1 or elastic-net penalty, bounds, or none of them.
 
     Minimises, over coefficients w and intercepts b, the objective of scikit-learn's class of the same name:
-    Σ s_i L(eta_i, y_i) + ‖w‖² / (2 C), with eta = X w + b + offset and s the sample weights; L is
-    log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not penalised.
+    Σ s_i L(eta_i, y_i) + [½ (1 - l1_ratio) ‖w‖² + l1_ratio ‖w‖₁] / C, with eta = X w + b + offset and s the sample
+    weights; L is log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not
+    penalised. Coefficients that L1 leaves out are exactly zero.
 
     The parameters are those of scikit-learn 1.9 with the meaning they have there, except that the defaults of
-    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect.
+    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect; ``alpha``,
+    ``penalty_factors``, ``bounds`` and ``standardize`` are our own.
 
     Parameters
     ----------
@@ -42,13 +44,15 @@ class LogisticRegression(SparseCoef, LinearClassifier):
     C : float, default=1.0
         Inverse strength of the penalty; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available. None, deprecated, is 0.
+        Share of L1 in the penalty, from 0 (pure L2) to 1 (pure L1). Without a penalty (``C=np.inf``) it has no effect.
+        None, deprecated, is 0.
     dual : bool, default=False
         Accepted for ``solver="liblinear"``; the optimum does not depend on it.
     tol : float, default=1e-8
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
         a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
-        standard deviation).
+        standard deviation). With L1 or bounds the derivative is the distance of the smooth part's from what the
+        penalty can balance.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted, without effect: no solver penalises the intercept.
@@ -56,9 +60,10 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         Factor of the weight of each class; "balanced" is n / (K n_k). Rows of a class of weight 0 do not count.
     random_state : int, RandomState instance or None, default=None
         Accepted, without effect: no solver draws random numbers.
-    solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
+    solver : {"auto", "newton", "lbfgs", "newton-cg", "prox-newton"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
-        truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "auto" chooses by shape.
+        truncated Newton, for many features or classes. "lbfgs": no Hessian at all. "prox-newton": for L1 and bounds,
+        Newton steps on the columns that matter, solved by coordinate descent. "auto" chooses by penalty and shape.
         scikit-learn's other names are accepted, and under each of its names what it refuses there is refused:
         "newton-cholesky" is "newton"; "liblinear", "sag" and "saga" are "auto".
     max_iter : int, default=1000
@@ -69,6 +74,18 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         Start from the coefficients of the previous fit.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
+    alpha : float, optional
+        Strength on the scale of the weighted mean loss, glmnet's lambda: another spelling of C = 1 / (alpha Σ s_i), in
+        place of it; 0 for no penalty.
+    penalty_factors : array-like of shape (n_features,), optional
+        Factor of the penalty of each column, 0 for one that is not penalised; not rescaled. Not all zero unless there
+        is no penalty anyway.
+    bounds : tuple (low, high), optional
+        Bounds of the coefficients, low <= 0 <= high, each a number or of shape (n_features,); ``(0, np.inf)`` for
+        coefficients that are not negative. For several classes they hold for each.
+    standardize : bool, default=False
+        Whether to penalise the coefficients that columns of unit variance would have. X is not rewritten, coefficients
+        and bounds are those of X; a constant column counts by its root mean square.
 
     Attributes
     ----------
@@ -108,6 +125,10 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
+        "alpha": [Interval(Real, 0, None, closed="left"), None],
+        "penalty_factors": ["array-like", None],
+        "bounds": [tuple, list, None],
+        "standardize": ["boolean"],
     }
 
     def __init__(
@@ -127,6 +148,10 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         verbose=0,
         warm_start=False,
         n_jobs=None,
+        alpha=None,
+        penalty_factors=None,
+        bounds=None,
+        standardize=False,
     ):
         self.penalty = penalty
         self.C = C
@@ -142,6 +167,10 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.alpha = alpha
+        self.penalty_factors = penalty_factors
+        self.bounds = bounds
+        self.standardize = standardize
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""
@@ -181,15 +210,16 @@ class LogisticRegression(SparseCoef, LinearClassifier):
             column is so small that its coefficient overflows.
         """
         self._validate_params()
-        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
-        problem = bind(self, X, y, sample_weight, offset)
+        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio, self.alpha)
+        problem = bind(self, X, y, sample_weight, offset, C)
         classes = problem.classes
-        check_solver(self.solver, C, l1_ratio, self.dual, len(classes))
-        penalised = problem.penalised(1.0 / (C * problem.total_weight))
+        check_solver(self.solver, C, l1_ratio, self.dual, len(classes), self.bounds is not None)
+        alpha = self.alpha if self.alpha and np.isfinite(C) else 1.0 / (C * problem.total_weight)
+        penalised = problem.penalised(alpha, l1_ratio)
         objective = penalised.objective
         objective.n_passes += 1.0  # the moments
-        name = solver_name(self.solver, problem)
-        solver = solvers.SOLVERS[name].function
+        name = solver_name(self.solver, problem, not penalised.penalty.trivial)
+        solver = penalised.solver(solvers.SOLVERS[name])
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
         if registered(self):
@@ -199,7 +229,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         with reporter(self.verbose, name, self.max_iter) as callback:
             start = penalised.inner(self._start(objective, classes))
             result = solver(objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
-        if np.isinf(C) and offset is None:
+        if np.isinf(C) and offset is None and penalised.penalty.trivial:
             scales = objective.coordinates.scales[:-1]
             result = check_separation(self, result, objective.design, problem.target, scales)
         result = penalised.outer_result(result)
@@ -250,12 +280,12 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         )
 
 
-def solver_name(solver, problem):
-    """Return the name of the solver of ours that stands behind a public one."""
+def solver_name(solver, problem, penalty):
+    """Return the name of the solver of ours that stands behind a public one; penalty: whether there is L1 or bounds."""
     name, _ = ALIASES.get(solver, (solver, None))
     if name == "auto":
         n_samples, n_features = problem.X.shape
-        name = solvers.choose(n_samples, n_features, problem.n_classes, problem.density)
+        name = solvers.choose(n_samples, n_features, problem.n_classes, problem.density, penalty)
     return name
 
 

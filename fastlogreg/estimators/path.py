@@ -31,25 +31,28 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         Share of L1 in the penalty.
     alphas : array-like of shape (n_alphas,), optional
         Strengths, in any order. By default ``n_alphas`` of them, equally spaced by their logarithms, from the least
-        that makes all coefficients zero, max_j |Σ s_i x_ij (p - y_i)| / (l1_ratio Σ s_i) with the probability p of the
-        model without columns, to ``alpha_min_ratio`` times that; for an l1_ratio below 0.001 from where that of 0.001
-        begins. Then the path ends early, as glmnet's, after five strengths or more: where 0.999 of the deviance is
-        explained, or a strength explains but 1e-5 more, relatively.
+        that makes all coefficients zero, max_j |Σ s_i x_ij (p_i - y_i)| / (l1_ratio Σ s_i), to ``alpha_min_ratio``
+        times that; p is the probability by the null model, of the intercept and the columns that are not penalised.
+        For an l1_ratio below 0.001 it begins where that of 0.001 does. Such a path ends early, as glmnet's, after five
+        strengths or more: where 0.999 of the deviance is explained, or a strength explains but 1e-5 more, relatively.
     n_alphas : int, default=100
     alpha_min_ratio : float, optional
         1e-4 where there are more rows than columns, else 1e-2.
     fit_intercept : bool, default=True
     class_weight : dict or "balanced", optional
-    solver : {"auto", "newton", "lbfgs", "newton-cg"}, default="auto"
+    solver : {"auto", "newton", "lbfgs", "newton-cg", "prox-newton"}, default="auto"
         As for ``LogisticRegression``.
     tol : float, default=1e-8
-        As for ``LogisticRegression``, at every strength.
+        As for ``LogisticRegression``, at every strength; more than 1e-5 counts as that, or fits that begin near their
+        ends would stay there.
     max_iter : int, default=1000
         Most iterations at each strength.
     verbose : int, default=0
         Show a progress bar.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
+    penalty_factors, bounds, standardize
+        As for ``LogisticRegression``. glmnet's default is ``standardize=True``.
 
     Attributes
     ----------
@@ -64,7 +67,7 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
     deviance_ratio_ : ndarray of shape (n_alphas,)
         Share of the deviance that is explained, 1 - deviance / null_deviance_.
     null_deviance_ : float
-        Twice the weighted log likelihood, negated, of the model of an intercept (and offset) alone.
+        Twice the weighted log likelihood, negated, of the null model.
     violations_ : ndarray of shape (n_alphas,)
         Distances from optimality, see ``LogisticRegression``.
     n_iter_ : ndarray of shape (n_alphas,)
@@ -90,7 +93,18 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         "alpha_min_ratio": [Interval(Real, 0, 1, closed="neither"), None],
         **{
             name: LogisticRegression._parameter_constraints[name]
-            for name in ("fit_intercept", "class_weight", "solver", "tol", "max_iter", "verbose", "n_jobs")
+            for name in (
+                "fit_intercept",
+                "class_weight",
+                "solver",
+                "tol",
+                "max_iter",
+                "verbose",
+                "n_jobs",
+                "penalty_factors",
+                "bounds",
+                "standardize",
+            )
         },
     }
 
@@ -108,6 +122,9 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         max_iter=1000,
         verbose=0,
         n_jobs=None,
+        penalty_factors=None,
+        bounds=None,
+        standardize=False,
     ):
         self.l1_ratio = l1_ratio
         self.alphas = alphas
@@ -120,6 +137,9 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         self.max_iter = max_iter
         self.verbose = verbose
         self.n_jobs = n_jobs
+        self.penalty_factors = penalty_factors
+        self.bounds = bounds
+        self.standardize = standardize
 
     @all_or_nothing
     def fit(self, X, y, sample_weight=None, offset=None):
@@ -154,14 +174,14 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         given = None if self.alphas is None else np.sort(check_strengths("alphas", self.alphas))[::-1]
         problem = bind(self, X, y, sample_weight, offset)
         C = np.inf if given is not None and given[-1] == 0.0 else 1.0
-        check_solver(self.solver, C, self.l1_ratio, False, problem.n_classes)
+        check_solver(self.solver, C, self.l1_ratio, False, problem.n_classes, self.bounds is not None)
         null = null_model(problem)
         if given is None:
             alphas = alpha_grid(problem, null, [self.l1_ratio], self.n_alphas, self.alpha_min_ratio)
         else:
             alphas = given
-        name = solver_name(self.solver, problem)
-        options = {"tol": self.tol, "max_iter": self.max_iter, "null": null if given is None else None}
+        name = solver_name(self.solver, problem, self.l1_ratio > 0.0 or self.bounds is not None)
+        options = {"tol": self.tol, "max_iter": self.max_iter, "null": null, "early": given is None}
         with fits_bar(self.verbose, len(alphas), "path") as done:
             points = follow(problem, alphas, self.l1_ratio, solvers.SOLVERS[name], done=done, **options)
         warn_unfinished([point.result for point in points], self.tol, stacklevel=4)

@@ -1,7 +1,7 @@
 """Optimum solvers: one file a method, one signature, one table.
 
 ``solver(objective, start, *, tol, max_iter, callback=None) -> Result`` minimises the objective from ``start`` until
-its violation is at most tol.
+its violation is at most tol. Those that handle L1 and bounds take them as ``penalty=``, a Penalty.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.prox_newton import prox_newton
 
 
 class Solver(NamedTuple):
@@ -17,13 +18,22 @@ class Solver(NamedTuple):
 
     function: Callable
     cost: str  # of an iteration
-    remembers: bool = False  # takes ``memory=``, a Memory
+    penalty: bool = False  # whether it takes one
+    remembers: bool = False  # whether it takes ``memory=``, a Memory
 
 
 SOLVERS = {
-    "newton": Solver(newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)", True),
+    "newton": Solver(
+        newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)", remembers=True
+    ),
     "newton-cg": Solver(newton_cg, "one pass and one more per conjugate-gradient step"),
     "lbfgs": Solver(lbfgs, "one to two passes"),
+    "prox-newton": Solver(
+        prox_newton,
+        "one pass, one more over the working set W and O(n |W|²) for a new Hessian of it",
+        penalty=True,
+        remembers=True,
+    ),
 }
 
 # (two classes, sparse X) -> coefficients up to which a full Hessian beats the products that replace it.
@@ -36,7 +46,7 @@ NEWTON_LIMITS = {
 SPARSE = 0.2
 
 
-def choose(n_samples, n_features, n_classes, density=1.0):
+def choose(n_samples, n_features, n_classes, density=1.0, penalty=False):
     """Return the name of the solver for "auto".
 
     Parameters
@@ -44,7 +54,11 @@ def choose(n_samples, n_features, n_classes, density=1.0):
     n_samples, n_features, n_classes : int
     density : float, default=1.0
         Share of the entries of X that are stored.
+    penalty : bool, default=False
+        Whether there are L1 penalties or bounds.
     """
+    if penalty:
+        return "prox-newton"
     n_coef = n_features * (1 if n_classes == 2 else n_classes)
     limit = NEWTON_LIMITS[n_classes == 2, density < SPARSE]
     # With fewer rows than coefficients the Hessian is larger than X; up to 100 it is factored in 20 µs all the same,

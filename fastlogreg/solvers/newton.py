@@ -76,12 +76,18 @@ class Memory:
 
     Attributes
     ----------
-    hessian : ndarray of shape (n_coef, n_coef) or None
-        Without the penalty, which may differ.
+    hessian : ndarray or None
+        Without the penalty, which may differ; of the coefficients of all columns or of some.
+    pairs : list of (change, gradient change)
+        What L-BFGS learned since, without the penalty.
+    columns : ndarray or None
+        Which, for solvers with working sets.
     """
 
-    def __init__(self, hessian=None):
-        self.hessian = hessian
+    def __init__(self):
+        self.hessian: Any = None
+        self.pairs: list = []
+        self.columns: Any = None
 
 
 class _Curvature:
@@ -119,17 +125,32 @@ class _Curvature:
         self.inverse, self.fresh = inverse, True
         self.pairs.clear()
         if self.memory is not None:
-            self.memory.hessian = _plus_l2(hessian, self.objective, -1.0)
+            self.memory.hessian = plus_l2(hessian, -self.objective.l2, self.objective.shape[-1])
 
     def recall(self):
         """Take the Hessian of the memory, if there is one fit for it; return whether."""
         if self.memory is None or self.memory.hessian is None:
             return False
-        hessian = _pinned(self.objective, _plus_l2(self.memory.hessian, self.objective, 1.0))
+        hessian = plus_l2(self.memory.hessian, self.objective.l2, self.objective.shape[-1])
+        hessian = _pinned(self.objective, hessian)
         inverse = Inverse(hessian, self.scales, self.precision)
-        if inverse.factor is not None:
-            self.inverse = inverse
-        return inverse.factor is not None
+        if inverse.factor is None:
+            return False
+        self.inverse = inverse
+        for change, gradient_change in self.memory.pairs:
+            remember(self.pairs, change, gradient_change + self._penalty_gradient(change))
+        return True
+
+    def leave(self):
+        """Put into the memory what was learned since its Hessian was found."""
+        if self.memory is not None and self.memory.hessian is not None:
+            self.memory.pairs = [(step, change - self._penalty_gradient(step)) for step, change, _ in self.pairs]
+
+    def _penalty_gradient(self, change):
+        scaled = change.reshape(self.objective.shape).copy()
+        scaled[..., :-1] *= self.objective.l2
+        scaled[..., -1] = 0.0
+        return scaled.ravel()
 
     def learn(self, change, gradient_change):
         """Take a step and the change of the gradient along it, where the Hessian is older."""
@@ -219,6 +240,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, memory=None):
         else:
             curvature.learn((new_coef - coef).ravel(), (new_gradient - gradient).ravel())
         coef, gradient = new_coef, new_gradient
+    curvature.leave()
     suboptimality = np.nan
     if curvature.inverse is not None:
         suboptimality = 0.5 * float(gradient.ravel() @ curvature.solve(gradient.ravel()))
@@ -263,11 +285,10 @@ def search(evaluate, coef, value, direction, decrement):
     return None
 
 
-def _plus_l2(hessian, objective, sign):
-    """Return a Hessian with the penalty's added or, with sign -1, taken away."""
+def plus_l2(hessian, l2, size):
+    """Return a Hessian of classes with so many coefficients plus that of an L2 penalty."""
     changed = hessian.copy()
-    diagonal = np.einsum("ii->i", changed).reshape(-1, objective.shape[-1])
-    diagonal[:, :-1] += sign * objective.l2
+    np.einsum("ii->i", changed).reshape(-1, size)[:, :-1] += l2
     return changed
 
 
