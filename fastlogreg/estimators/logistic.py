@@ -238,6 +238,9 @@ class LogisticRegression(LinearClassifier):
         factors = check_penalty_factors(self.penalty_factors, n_features, C)
         bounds = check_bounds(self.bounds, n_features)
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
+        if self.standardize and scipy.sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()  # the squares of parts are not those of their sum
         design = as_design(X, self.n_jobs)
         moments = design.column_moments(weight)
         check_finite(self, X, moments[1], squared=False)
