@@ -23,7 +23,7 @@ MIN_VALUES = 5
 ENOUGH = 0.999
 LITTLE = 1e-5
 ROUNDING = 1e-12  # a strength is so much larger than needed, relatively, for coefficients that are to be exactly zero
-# The loosest tol of a path: with a looser one a solve that begins near its end would not move, and neighbours not differ.
+# The loosest tol of a path: with a looser one a solve that begins near its end would not move.
 LOOSEST = 1e-5
 # The Hessians of a path are kept for other paths to begin with where they take at most so much memory.
 HESSIANS_BYTES = 2**28

@@ -50,6 +50,9 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0):
     factors = check_penalty_factors(estimator.penalty_factors, X.shape[1], C)
     terms = Terms(factors, check_bounds(estimator.bounds, X.shape[1]), estimator.standardize)
     weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target)
+    if estimator.standardize and scipy.sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()  # the squares of parts are not those of their sum
     design = as_design(X, estimator.n_jobs)
     moments = design.column_moments(weight)
     check_finite(estimator, X, moments[1], squared=False)

@@ -20,7 +20,7 @@ SETTLED = 3
 def least(value, slope, curvature, l1, low, high):
     """Return where slope·(v - value) + ½ curvature (v - value)² + l1 |v| is least between the bounds."""
     if not curvature > 0.0:
-        return 0.0 if abs(slope) <= l1 else value
+        return 0.0 if l1 > 0.0 and abs(slope) <= l1 else value
     free = value - slope / curvature
     cut = l1 / curvature
     shrunk = free - cut if free > cut else (free + cut if free < -cut else 0.0)
