@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
 from fastlogreg.design import NO_OFFSET, as_design
-from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.functional import sigmoid, softmax
 from fastlogreg.kernels import predict
 
@@ -32,8 +32,10 @@ def linear_predictors(X, rows, coef, n_jobs):
     return eta
 
 
-class HeldOut(LinearClassifier):
-    """The rows that a fold holds out, and what one model after another predicts for them: what a scorer scores.
+class HeldOut(LogisticRegression):
+    """The rows that a fold holds out, and one fitted model after another: what a scorer scores.
+
+    To scorers of scikit-learn, which only hand them on, the rows are this object itself.
 
     Parameters
     ----------
