@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names once more, where type checkers and editors can see them
     from fastlogreg import functional as functional
+    from fastlogreg import path_plots as path_plots
     from fastlogreg import plots as plots
     from fastlogreg.estimators.cv import LogisticRegressionCV as LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression as LogisticRegression
@@ -32,6 +33,7 @@ _HOME = {
     "SeparationWarning": "fastlogreg.result",
     "functional": "fastlogreg.functional",
     "logistic_path": "fastlogreg.estimators.path",
+    "path_plots": "fastlogreg.path_plots",
     "plots": "fastlogreg.plots",
 }
 
