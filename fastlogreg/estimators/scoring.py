@@ -8,7 +8,7 @@ from sklearn.metrics._scorer import _BaseScorer
 
 from fastlogreg.design import NO_OFFSET, as_design
 from fastlogreg.estimators.logistic import LogisticRegression
-from fastlogreg.functional import sigmoid, softmax
+from fastlogreg.functional import log1pexp, logsumexp, sigmoid, softmax
 from fastlogreg.kernels import predict
 
 # Rows are gathered this many bytes at a time.
@@ -45,7 +45,8 @@ class HeldOut(LogisticRegression):
     """
 
     def __init__(self, problem, rows, n_jobs):
-        self.problem, self.rows, self.n_jobs = problem, rows, n_jobs
+        super().__init__(n_jobs=n_jobs)
+        self.problem, self.rows = problem, rows
         self.classes_ = problem.classes
         self.n_features_in_ = problem.X.shape[1]
         self.y = problem.y[rows]
@@ -85,7 +86,9 @@ class HeldOut(LogisticRegression):
         """Return the logarithms of the probabilities."""
         if not (X is self or X is self._X):
             return super().predict_log_proba(X, offset)
-        return np.log(probabilities(self._eta))
+        if self._eta.ndim == 2:
+            return self._eta - logsumexp(self._eta)[:, None]
+        return -np.column_stack([log1pexp(self._eta), log1pexp(-self._eta)])
 
 
 def probabilities(eta):
