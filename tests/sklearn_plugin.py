@@ -53,24 +53,6 @@ DIFFERENT = {
 
 # What fastlogreg cannot do yet.
 PENDING = {
-    "L1 and elastic net are not available yet": [
-        "test_LogisticRegressionCV_GridSearchCV_elastic_net[3]",
-        "test_LogisticRegression_elastic_net_objective",
-        "test_balance_property[*-LogisticRegression]",
-        "test_elastic_net_coeffs",
-        "test_elastic_net_l1_l2_equivalence[*-l1-*]",
-        "test_elastic_net_versus_sgd",
-        "test_elastic_net_vs_l1_l2",
-        "test_l1_ratio_non_elasticnet",
-        "test_liblinear_not_stuck",
-        "test_logistic_regression_cv_refit[*-1]",
-        "test_logisticregression_liblinear_sample_weight[*-params0]",
-        "test_logreg_l1",
-        "test_lr_penalty_l1ratio_incompatible[l1-*]",
-        "test_saga_vs_liblinear[*-1]",
-        "test_sample_and_class_weight_equivalence_liblinear",
-        "test_scores_attribute_layout_elasticnet",
-    ],
     "LogisticRegressionCV is scikit-learn's still, and less precise": ["test_logistic_cv"],
 }
 

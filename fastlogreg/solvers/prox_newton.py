@@ -23,6 +23,11 @@ MAX_SWEEPS, MAX_ROUNDS = 100, 100
 # A Hessian takes as long as so many gradients per column; how many are expected where one is not enough.
 HESSIAN_COST = 16.0
 RENEWALS = 1.5
+# Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
+# of dense ones unless there are more rows than columns.
+SPARSE_GRAM, DENSE_GRAM = 256, 1024
+COLUMN_FORCING = 0.1  # as FORCING, where each sweep costs a read of the columns
+SWEEP_ENTRIES = 10**8
 ROUNDING = 1e-16  # the least violation to hope for
 
 
@@ -79,7 +84,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
             if model.fresh:
                 status = Status.PRECISION
                 break
-            model.columns = None
+            model.curvature = None
             progress.history.pop()
             continue
         new_coef, value, new_gradient = accepted
@@ -91,12 +96,12 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
 
 
 class _Model:
-    """The Hessian of a working set of columns, at some iterate and corrected by BFGS since.
+    """A quadratic model of the objective in the columns of a working set.
 
     Attributes
     ----------
-    columns : ndarray or None
-        The working set that the Hessian is of; None where there is no Hessian.
+    curvature : _Gram, _Columns or None
+        Its Hessian in either form; None where there is none that serves.
     fresh : bool
         Whether the Hessian is that of the current iterate.
     """
@@ -104,53 +109,61 @@ class _Model:
     def __init__(self, objective, penalty):
         self.objective, self.penalty = objective, penalty
         self.n_columns = objective.design.shape[1]
-        self.columns: Any = None
-        self.hessian: Any = None
+        self.curvature: Any = None
         self.fresh = False
+        self.read: Any = None  # columns of X
 
     def choose(self, coef, violations, progress):
         """Settle on the working set, and find its Hessian where the one at hand does not serve."""
-        n_columns = self.n_columns
         columns = np.atleast_2d(coef)[:, :-1]
         violations = np.atleast_2d(violations)[:, :-1].max(axis=0)
-        inside = (columns != 0.0).any(axis=0)
-        if self.columns is not None and not self._slow(progress):
-            held = np.zeros(n_columns, dtype=bool)
-            held[self.columns] = True
-            if held[inside | (violations > 0.0)].all():
-                return
-        if n_columns <= ALL_COLUMNS:
-            chosen = np.arange(n_columns)
+        inside = (columns != 0.0).any(axis=0) | (self.penalty.l1 == 0.0)
+        if self.curvature is not None and self.curvature.serves(inside | (violations > 0.0), progress):
+            return
+        if self.n_columns <= ALL_COLUMNS:
+            chosen = np.arange(self.n_columns)
         else:
-            inside |= self.penalty.l1 == 0.0
-            n_more = int(max(GROWTH, GROWTH_PART * inside.sum()))
+            n_chosen = int(inside.sum() + max(GROWTH, GROWTH_PART * inside.sum()))
             score = np.where(inside, np.inf, violations)
             chosen = np.flatnonzero(score > 0.0)
-            n_chosen = int(inside.sum()) + n_more
             if len(chosen) > n_chosen:
                 chosen = np.sort(np.argpartition(-score, n_chosen)[:n_chosen])
-        self._renew(coef, chosen)
-
-    def _slow(self, progress):
-        """Whether the Hessian at hand takes longer to the end than a new one would."""
-        if progress.n_iter < 1:
-            return False
-        before, now = progress.history[-2][1], progress.history[-1][1]
-        if now >= before:
-            return True
-        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
-        cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
-        return bool(gradients > RENEWALS * (1.0 + cost))
-
-    def _renew(self, coef, chosen):
-        restricted = self.objective.take_columns(chosen)
-        before = restricted.n_passes
-        self.columns = chosen
-        self.hessian = restricted.value_gradient_hessian(self._taken(coef))[2]
-        if restricted is not self.objective:
-            self.objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
-        self.penalised = self.penalty.take_columns(chosen)
+        if self._by_columns(len(chosen)):
+            self.read = self.read or self.objective.design.columns()
+            self.curvature = _Columns(self.objective, self.penalty, chosen, coef, self.read)
+        else:
+            self.curvature = _Gram(self.objective, self.penalty, chosen, coef)
         self.fresh = True
+
+    def _by_columns(self, n_chosen):
+        """Whether the columns themselves are faster to work on than products of any two of them."""
+        design = self.objective.design
+        if not self.objective.binary:
+            return False
+        return n_chosen > (SPARSE_GRAM if design.sparse else max(DENSE_GRAM, design.shape[0]))
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        return self.curvature.least(coef, gradient, tol)
+
+    def learn(self, change, gradient_change):
+        """Take a step and the change of the gradient along it."""
+        self.fresh = False
+        self.curvature.learn(change, gradient_change)
+
+
+class _Gram:
+    """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
+
+    def __init__(self, objective, penalty, chosen, coef):
+        self.columns, self.n_columns = chosen, objective.design.shape[1]
+        restricted = objective.take_columns(chosen)
+        before = restricted.n_passes
+        self.hessian = restricted.value_gradient_hessian(self._taken(coef))[2]
+        if restricted is not objective:
+            objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
+        self.penalty = penalty.take_columns(chosen)
+        self.scales = objective.coordinates.scales[:-1][chosen]
 
     def _taken(self, values):
         """Return what belongs to the working set and the intercept."""
@@ -158,10 +171,24 @@ class _Model:
             return values
         return values[..., np.append(self.columns, self.n_columns)]
 
+    def serves(self, needed, progress):
+        """Whether it is of all columns needed, and a new one would not be faster to the end."""
+        held = np.zeros(self.n_columns, dtype=bool)
+        held[self.columns] = True
+        if (needed & ~held).any():
+            return False
+        if progress.n_iter < 1:
+            return True
+        before, now = progress.history[-2][1], progress.history[-1][1]
+        if now >= before:
+            return False
+        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
+        cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
+        return bool(gradients <= RENEWALS * (1.0 + cost))
+
     def learn(self, change, gradient_change):
-        """Take a step and the change of the gradient along it: BFGS (Nocedal and Wright 2006, section 6.1)."""
+        """Correct the Hessian by BFGS (Nocedal and Wright 2006, section 6.1)."""
         change, gradient_change = self._taken(change).ravel(), self._taken(gradient_change).ravel()
-        self.fresh = False
         curvature = float(change @ gradient_change)
         product = self.hessian @ change
         expected = float(change @ product)
@@ -188,12 +215,7 @@ class _Model:
         inner = slope[:, :-1].ravel() - slope[:, -1] @ lift
         l1, low, high, scales = (
             np.tile(values, n_classes)
-            for values in (
-                self.penalised.l1,
-                self.penalised.low,
-                self.penalised.high,
-                self.objective.coordinates.scales[:-1][self.columns],
-            )
+            for values in (self.penalty.l1, self.penalty.low, self.penalty.high, self.scales)
         )
         before = here[:, :-1].ravel()
         after = _minimise(reduced, inner, before, l1, low, high, scales, tol)
@@ -201,6 +223,49 @@ class _Model:
         target[:, self.columns] = after.reshape(n_classes, n_chosen)
         target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before)
         return target.reshape(coef.shape)
+
+
+class _Columns:
+    """Curvatures of the rows at an iterate and the columns of a working set: their products are never formed."""
+
+    def __init__(self, objective, penalty, chosen, coef, read):
+        self.columns = chosen
+        self.row_weight = objective.curvatures(coef)
+        self.penalty = penalty.take_columns(chosen)
+        self.scales = objective.coordinates.scales[:-1][chosen]
+        self.l2 = np.broadcast_to(objective.l2, objective.design.shape[1])[chosen]
+        self.centre = float(objective.fit_intercept)
+        self.X = read(chosen)
+
+    def serves(self, needed, progress):
+        """Whether a new one would be no better: never, as it takes a pass like any gradient."""
+        return False
+
+    def learn(self, change, gradient_change):
+        """Nothing: it is replaced after every step."""
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        n_chosen = len(self.columns)
+        mean, curvature = np.empty(n_chosen), np.empty(n_chosen)
+        total = float(self.row_weight.sum()) or 1.0
+        coordinate.column_terms(self.X, self.row_weight, total, self.centre, mean, curvature)
+        curvature += self.l2
+        before = coef[self.columns]
+        after, rows, state = before.copy(), np.zeros(len(self.row_weight)), np.zeros(4)
+        slope = gradient[self.columns] - mean * gradient[-1]
+        model = self.X, self.row_weight, total, mean, curvature, self.l2, slope, before
+        limits = self.penalty.l1, self.penalty.low, self.penalty.high, self.scales
+        sweeps = int(np.clip(SWEEP_ENTRIES // (self.X.data.size + 1), 1, MAX_SWEEPS))  # for Ctrl-C to be seen in time
+        tol = max(tol, COLUMN_FORCING / FORCING * tol)
+        while state[coordinate.SWEEPS] < MAX_ROUNDS * MAX_SWEEPS:
+            coordinate.descend_columns(*model, *limits, float(tol), sweeps, after, rows, state)
+            if state[coordinate.LARGEST] <= tol:
+                break
+        target = coef.copy()
+        target[self.columns] = after
+        target[-1] -= self.centre * (gradient[-1] + state[coordinate.TOTAL]) / total
+        return target
 
 
 def _floor(reduced, plain):
