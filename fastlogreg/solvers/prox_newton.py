@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.kernels import coordinate
-from fastlogreg.penalty import Penalty
+from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
 from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK
 from fastlogreg.solvers.progress import Progress
@@ -91,8 +91,8 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
         model.learn(new_coef - coef, new_gradient - gradient)
         coef, gradient = new_coef, new_gradient
     if penalty.trivial:
-        coef = shortest(progress, coef, status)
-    return progress.result(coef, status)
+        return progress.result(shortest(progress, coef, status), status)
+    return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
 
 
 class _Model:
