@@ -157,9 +157,13 @@ class ArrayDesign:
 
     def take_columns(self, index):
         """Return a design of some columns: a copy."""
-        if isinstance(self.X, CSR):
+        if self.sparse:
             return as_design(_matrix(self.X)[:, index], self.threads)
-        return as_design(self.X[:, index], self.threads)
+        if not self.X.flags.c_contiguous:
+            return as_design(self.X[:, index], self.threads)
+        taken = np.empty((len(self.X), len(index)), dtype=self.dtype)  # NumPy takes four times as long
+        self.run(columns.take, (taken,), (index,))
+        return as_design(taken, self.threads)
 
     @property
     def sparse(self):

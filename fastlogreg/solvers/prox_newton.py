@@ -8,15 +8,16 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from fastlogreg.kernels import coordinate
 from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK
+from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK, SINGLE_WORK
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring
 
 # Up to so many columns all are in the working set.
 ALL_COLUMNS = 128
-# A working set grows by at least so many columns, and by at least this part of those that are not zero.
-GROWTH, GROWTH_PART = 100, 0.5
+# A working set grows by at most so many columns, or half of those that are not zero where these are more; where so many
+# do not violate their conditions, at least so many others, or a tenth, are taken along.
+GROWTH, SPARE = 100, 20
 # How exactly a quadratic model is solved: this part of the violation at hand.
 FORCING = 1e-3
 MAX_SWEEPS, MAX_ROUNDS = 100, 100
@@ -28,6 +29,8 @@ RENEWALS = 1.5
 SPARSE_GRAM, DENSE_GRAM = 256, 1024
 COLUMN_FORCING = 0.1  # as FORCING, where each sweep costs a read of the columns
 SWEEP_ENTRIES = 10**8
+# Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
+RIDGE, EXACT_AFTER = 1e-5, 12
 ROUNDING = 1e-16  # the least violation to hope for
 
 
@@ -77,14 +80,14 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
         total = value + penalty.value(coef)
         if (status := progress.record(total, float(violations.max()))) is not None:
             break
-        model.choose(coef, violations, progress)
+        model.choose(coef, gradient, violations, progress)
         target = model.least(coef, gradient, max(FORCING * progress.violation, 0.1 * tol))
         accepted = _search(objective, penalty, coef, total, gradient, target)
         if accepted is None:
-            if model.fresh:
+            if model.fresh and (model.retried or not model.rounded):
                 status = Status.PRECISION
                 break
-            model.curvature = None
+            model.curvature, model.retried = None, True
             progress.history.pop()
             continue
         new_coef, value, new_gradient = accepted
@@ -111,10 +114,14 @@ class _Model:
         self.n_columns = objective.design.shape[1]
         self.curvature: Any = None
         self.fresh = False
+        self.retried = False  # whether a Hessian has failed
         self.read: Any = None  # columns of X
 
-    def choose(self, coef, violations, progress):
-        """Settle on the working set, and find its Hessian where the one at hand does not serve."""
+    def choose(self, coef, gradient, violations, progress):
+        """Settle on the working set, and find its Hessian where the one at hand does not serve.
+
+        Some columns that come near to a violation are taken along, so that the next iterations need no new Hessian.
+        """
         columns = np.atleast_2d(coef)[:, :-1]
         violations = np.atleast_2d(violations)[:, :-1].max(axis=0)
         inside = (columns != 0.0).any(axis=0) | (self.penalty.l1 == 0.0)
@@ -123,17 +130,27 @@ class _Model:
         if self.n_columns <= ALL_COLUMNS:
             chosen = np.arange(self.n_columns)
         else:
-            n_chosen = int(inside.sum() + max(GROWTH, GROWTH_PART * inside.sum()))
-            score = np.where(inside, np.inf, violations)
-            chosen = np.flatnonzero(score > 0.0)
-            if len(chosen) > n_chosen:
+            coordinates = self.objective.coordinates
+            inner = np.atleast_2d(gradient[..., :-1] - coordinates.means * gradient[..., -1:])
+            margin = (np.abs(inner).max(axis=0) - self.penalty.l1) / coordinates.scales[:-1]
+            score = np.where(inside, np.inf, np.where(violations > 0.0, violations, np.minimum(margin, 0.0)))
+            n_inside, n_needed = int(inside.sum()), int((score > 0.0).sum())
+            n_chosen = min(n_needed + max(SPARE, n_inside // 10), n_inside + max(GROWTH, n_inside // 2))
+            chosen = np.arange(self.n_columns)
+            if n_chosen < self.n_columns:
                 chosen = np.sort(np.argpartition(-score, n_chosen)[:n_chosen])
         if self._by_columns(len(chosen)):
             self.read = self.read or self.objective.design.columns()
             self.curvature = _Columns(self.objective, self.penalty, chosen, coef, self.read)
         else:
-            self.curvature = _Gram(self.objective, self.penalty, chosen, coef)
+            exact = self.retried or progress.n_iter >= EXACT_AFTER
+            self.curvature = _Gram(self.objective, self.penalty, chosen, coef, exact)
         self.fresh = True
+
+    @property
+    def rounded(self):
+        """Whether the Hessian is of float32 products."""
+        return getattr(self.curvature, "precision", np.float64) is np.float32
 
     def _by_columns(self, n_chosen):
         """Whether the columns themselves are faster to work on than products of any two of them."""
@@ -155,11 +172,17 @@ class _Model:
 class _Gram:
     """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
 
-    def __init__(self, objective, penalty, chosen, coef):
+    def __init__(self, objective, penalty, chosen, coef, exact):
         self.columns, self.n_columns = chosen, objective.design.shape[1]
         restricted = objective.take_columns(chosen)
         before = restricted.n_passes
-        self.hessian = restricted.value_gradient_hessian(self._taken(coef))[2]
+        dear = objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
+        self.precision = np.float64 if exact or not dear else np.float32
+        self.hessian = restricted.value_gradient_hessian(self._taken(coef), self.precision)[2]
+        if self.precision == np.float32:
+            # Rounding must not make it indefinite; that much of the diagonal changes the way, not the optimum.
+            diagonal = np.einsum("ii->i", self.hessian)
+            diagonal[:-1] *= 1.0 + RIDGE
         if restricted is not objective:
             objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
         self.penalty = penalty.take_columns(chosen)
