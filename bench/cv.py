@@ -1,8 +1,8 @@
 """Cross-validation against scikit-learn and R's cv.glmnet: `python -m bench.cv` prints the table.
 
-Folds and score are the same for all. A rival counts with the fastest of its settings whose worst fit, over all folds and
-strengths, is within TARGET of the optimum, relatively. cv.glmnet runs in R, on data passed through a file, and is timed
-there; where R or its package glmnet is absent the row says so. `--only NAME` measures some rows.
+Folds and score are the same for all. A rival counts with the fastest of its settings whose worst fit, over all folds
+and strengths, is within TARGET of the optimum, relatively, and so do we. cv.glmnet runs in R, on data passed through a file, and is
+timed there; where R or its package glmnet is absent the row says so. `--only NAME` measures some rows.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from fastlogreg import LogisticRegressionCV
 
 TARGET = 1e-7
 COMMON = {"scoring": "neg_log_loss", "use_legacy_attributes": False}
+OUR_TOLS = (1e-5, 1e-6, 1e-7, 1e-8)
 SETTINGS = [(solver, tol) for solver in ("newton-cholesky", "lbfgs") for tol in (1e-3, 1e-4, 1e-5, 1e-6)]
 
 GLMNET = """
@@ -42,7 +43,6 @@ def ridge(n=200_000, p=50, repeats=3):
     X, y = data.iid(n, p)
     folds = list(StratifiedKFold(5).split(X, y))
     parameters = COMMON | {"Cs": 10, "l1_ratios": (0,), "cv": folds}
-    ours = LogisticRegressionCV(**parameters).fit(X, y)
     best = LogisticRegressionCV(**parameters, tol=1e-11).fit(X, y)
 
     def fit(solver, tol, X):
@@ -59,6 +59,8 @@ def ridge(n=200_000, p=50, repeats=3):
             for coef, least, C in zip(found, leasts, model.Cs_, strict=True)
         )
 
+    tol = next(t for t in OUR_TOLS if gap(LogisticRegressionCV(**parameters, tol=t).fit(X, y)) <= TARGET)
+    ours = LogisticRegressionCV(**parameters, tol=tol).fit(X, y)
     reached = {}
     for setting in SETTINGS:
         seconds = in_turns({"": (X.copy, lambda X, setting=setting: models.update({setting: fit(*setting, X)}))}, 1)[""]
@@ -67,13 +69,13 @@ def ridge(n=200_000, p=50, repeats=3):
     fastest = min(reached, key=reached.get)
     times = in_turns(
         {
-            "ours": (X.copy, lambda X: LogisticRegressionCV(**parameters).fit(X, y)),
+            "ours": (X.copy, lambda X: LogisticRegressionCV(**parameters, tol=tol).fit(X, y)),
             "theirs": (X.copy, lambda X: fit(*fastest, X)),
         },
         repeats,
     )
     above = [max(gap(model), 0.0) for model in (ours, models[fastest])]
-    note = f"{fastest[0]}, tol {fastest[1]:g}; worst fit {above[0]:.0e} and {above[1]:.0e} above"
+    note = f"tol {tol:g} vs {fastest[0]}, tol {fastest[1]:g}; worst fit {above[0]:.0e} and {above[1]:.0e} above"
     medians = [statistics.median(times[name]) for name in ("ours", "theirs")]
     what = f"10 strengths × 5 folds, L2, {count(n)} × {p}, vs scikit-learn"
     yield ratio_row(what, 8, *medians, note, ok=gap(ours) <= TARGET)

@@ -157,9 +157,31 @@ class ArrayDesign:
 
     def take_columns(self, index):
         """Return a design of some columns: a copy."""
-        if isinstance(self.X, CSR):
+        if self.sparse:
             return as_design(_matrix(self.X)[:, index], self.threads)
-        return as_design(self.X[:, index], self.threads)
+        if not self.X.flags.c_contiguous:
+            return as_design(self.X[:, index], self.threads)
+        taken = np.empty((len(self.X), len(index)), dtype=self.dtype)  # NumPy takes four times as long
+        self.run(columns.take, (taken,), (index,))
+        return as_design(taken, self.threads)
+
+    @property
+    def sparse(self):
+        """Whether rows are stored in sparse form."""
+        return isinstance(self.X, CSR)
+
+    def columns(self):
+        """Return a function from indices to columns, as the CSR of their transpose: copies, of all X once if sparse."""
+        by_column = None
+        if self.sparse:
+            by_column = _matrix(self.X).tocsc()
+            by_column.sum_duplicates()
+
+        def take(index):
+            taken = scipy.sparse.csc_array(self.X[:, index]) if by_column is None else by_column[:, index]
+            return CSR(_read_only(taken.data), _read_only(taken.indices), _read_only(taken.indptr), self.shape[0])
+
+        return take
 
     def times(self, units):
         """Return a design of X with column j multiplied by units[j]: a copy."""

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 from fastlogreg.design import EMPTY, NO_OFFSET
-from fastlogreg.kernels import binary, multinomial
+from fastlogreg.kernels import binary, multinomial, predict
 from fastlogreg.kernels.panels import TILE
 
 # Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
@@ -273,6 +273,13 @@ class LogisticObjective:
         if not self.fit_intercept:
             product[..., -1] = 0.0
         return product
+
+    def curvatures(self, coef):
+        """Return the weight of every row in the Hessian of two classes, (n_samples,); one pass."""
+        out = np.empty(self.design.shape[0])
+        self.design.run(predict.curvature, (*self._rows, out), (coef,))
+        self.n_passes += 1.0
+        return out / self.total_weight
 
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.

@@ -53,8 +53,10 @@ DIFFERENT = {
 
 # What fastlogreg cannot do yet.
 PENDING = {
-    "one row of 125 held out is on the other side at tol=0.01, where scikit-learn's saga stops elsewhere": [
-        "test_elastic_net_vs_l1_l2"
+    "tol=1e-2 bounds the violation, which leaves more to the optimum than saga's 1e-2 does; 1e-3 passes": [
+        "test_elastic_net_vs_l1_l2[1]",
+        "test_elastic_net_vs_l1_l2[100]",
+        "test_elastic_net_vs_l1_l2[1000000.0]",
     ],
 }
 

@@ -1,6 +1,7 @@
 """L1, elastic net and bounds: optimality as the naive twin judges it, exact zeros, and what users may ask for."""
 
 import itertools
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -194,6 +195,49 @@ def test_column_twice():
     assert_optimal(problem, penalty, solve(problem, penalty))
 
 
+@pytest.fixture
+def by_columns(monkeypatch):
+    """No products of two columns whatever the working set."""
+    monkeypatch.setattr(sys.modules["fastlogreg.solvers.prox_newton"]._Model, "_by_columns", lambda *_: True)
+
+
+BY_COLUMNS = ["penalty", "no intercept", "weights and offset", "columns in units of 1e8 and 1e-8", "zero column"]
+BY_COLUMNS += ["constant column, penalty", "fewer rows than columns", "many rows, few positive"]
+
+
+@pytest.mark.parametrize("name", BY_COLUMNS)
+@pytest.mark.parametrize("kind", PENALTIES)
+@pytest.mark.parametrize("storage", [np.asarray, scipy.sparse.csr_array, messy_csr])
+def test_by_columns(name, kind, storage, by_columns):
+    problem = SOLVABLE[name]
+    alpha, l1_ratio = PENALTIES[kind]
+    sizes = naive.scales(problem.X)[:-1]
+    bounds = (np.where(np.arange(len(sizes)) == 1, 0.0, -np.inf), np.full(len(sizes), np.inf))
+    l2, penalty = penalise(alpha, l1_ratio, None, bounds, sizes, 1.0)
+    problem = replace(problem, l2=l2)
+    result = solve(problem, penalty, X=storage(problem.X))
+    terms = {"l1": penalty.l1, "low": penalty.low, "high": penalty.high}
+    rest = {**problem.terms, "fit_intercept": problem.fit_intercept}
+    assert result.status is Status.CONVERGED
+    assert naive.penalty_violation(problem.X, problem.y, result.coef, **terms, **rest) <= 2 * TOL
+
+
+def test_a_large_sparse_working_set_is_taken_by_columns(monkeypatch):
+    """The same optimum either way."""
+    rng = np.random.default_rng(0)
+    rows = scipy.sparse.random_array((3000, 1200), density=0.01, rng=rng, format="csr")
+    y = (rows @ rng.normal(size=1200) + 0.1 * rng.logistic(size=3000) > 0).astype(int)
+    module = sys.modules["fastlogreg.solvers.prox_newton"]
+    models, made = [], module._Columns.__init__
+    monkeypatch.setattr(module._Columns, "__init__", lambda self, *rest: models.append(self) or made(self, *rest))
+    found = LogisticRegression(C=10.0, l1_ratio=1.0, tol=1e-9).fit(rows, y)
+    assert models
+    monkeypatch.setattr(module._Model, "_by_columns", lambda *_: False)
+    expected = LogisticRegression(C=10.0, l1_ratio=1.0, tol=1e-9).fit(rows, y)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-4)
+    np.testing.assert_array_equal(found.coef_ == 0.0, expected.coef_ == 0.0)
+
+
 def test_support_by_brute_force():
     """Of the optima with coefficients zero but for each subset of the columns, the best is found."""
     problem = drawn(60, 6, seed=3)
@@ -278,6 +322,24 @@ def test_passes_stay_few():
     assert solve(problem, Penalty.of(60, 0.01), tol=1e-8).n_passes <= 16
     problem = drawn(200, 1000)
     assert solve(problem, Penalty.of(1000, 0.01), tol=1e-8).n_passes <= 16
+
+
+@pytest.mark.parametrize("name", ["penalty", "no intercept", "weights and offset", "three classes"])
+@pytest.mark.parametrize("l1", [0.0, 0.02])
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+@pytest.mark.parametrize("bound", [0.1, np.inf])
+def test_duality_gap_bounds_what_is_left(name, l1, l2, bound):
+    """At rough answers, and zero at the optimum."""
+    problem = replace(SOLVABLE[name], l2=l2)
+    penalty = Penalty.of(problem.X.shape[1], l1, -bound, bound)
+    if penalty.trivial:
+        return
+    best = solve(problem, penalty, tol=1e-12)
+    assert best.suboptimality < 1e-8
+    for max_iter in (1, 2, 3):
+        rough = solve(problem, penalty, tol=1e-12, max_iter=max_iter)
+        left = rough.objective - best.objective
+        assert left <= rough.suboptimality + 1e-12
 
 
 # --- as users meet it -------------------------------------------------------------------------------------------

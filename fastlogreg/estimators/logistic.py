@@ -271,7 +271,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
 
     def _warn(self, result, name):
         _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
-        fix = "" if name == "newton" else ", loosen tol, or use solver='newton'"
+        fix = "" if name in ("newton", "prox-newton") else ", loosen tol, or use solver='newton'"
         warnings.warn(
             f"{begin.format(n_iter=result.n_iter)}: {result.status.value}. The violation is {result.violation:.2g}, "
             f"tol is {self.tol:.2g}. Increase the number of iterations (max_iter){fix}.",

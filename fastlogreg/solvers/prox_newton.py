@@ -6,23 +6,31 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.kernels import coordinate
-from fastlogreg.penalty import Penalty
+from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK, plus_l2
+from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK, SINGLE_WORK, plus_l2
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring
 
 # Up to so many columns all are in the working set.
 ALL_COLUMNS = 128
-# A working set grows by at least so many columns, and by at least this part of those that are not zero.
-GROWTH, GROWTH_PART = 100, 0.5
+# A working set grows by at most so many columns, or half of those that are not zero where these are more; where so many
+# do not violate their conditions, at least so many others, or a tenth, are taken along.
+GROWTH, SPARE = 100, 20
 # How exactly a quadratic model is solved: this part of the violation at hand.
 FORCING = 1e-3
 MAX_SWEEPS, MAX_ROUNDS = 100, 100
 # A Hessian takes as long as so many gradients per column; how many are expected where one is not enough.
 HESSIAN_COST = 16.0
 RENEWALS = 1.5
+# Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
+# of dense ones unless there are more rows than columns.
+SPARSE_GRAM, DENSE_GRAM = 256, 1024
+COLUMN_FORCING = 0.1  # as FORCING, where each sweep costs a read of the columns
+SWEEP_ENTRIES = 10**8
+# Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
+RIDGE, EXACT_AFTER = 1e-5, 12
 ROUNDING = 1e-16  # the least violation to hope for
 
 
@@ -66,9 +74,9 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     progress = Progress(objective, tol, max_iter, callback)
     if penalty is None:
         penalty = Penalty.of(objective.design.shape[1])
-    model = _Model(objective, penalty)
+    model = _Model(objective, penalty, memory is not None)
     if memory is not None and memory.columns is not None:
-        model.recall(memory)
+        model.curvature = _Gram.recalled(objective, penalty, memory)
     coef = penalty.clip(start)
     value, gradient = objective.value_gradient(coef)
     while True:
@@ -76,104 +84,137 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
         total = value + penalty.value(coef)
         if (status := progress.record(total, float(violations.max()))) is not None:
             break
-        model.choose(coef, violations, progress, None if memory is None else penalty.nearness(objective, gradient))
+        model.choose(coef, gradient, violations, progress)
         target = model.least(coef, gradient, max(FORCING * progress.violation, 0.1 * tol))
         accepted = _search(objective, penalty, coef, total, gradient, target)
         if accepted is None:
-            if model.fresh:
+            if model.fresh and (model.retried or not model.rounded):
                 status = Status.PRECISION
                 break
-            model.columns = None
+            model.curvature, model.retried = None, True
             progress.history.pop()
             continue
         new_coef, value, new_gradient = accepted
         model.learn(new_coef - coef, new_gradient - gradient)
         coef, gradient = new_coef, new_gradient
-    if memory is not None and model.columns is not None:
-        model.remember(memory)
+    if memory is not None and isinstance(model.curvature, _Gram):
+        model.curvature.leave(memory, objective)
     if penalty.trivial:
-        coef = shortest(progress, coef, status)
-    return progress.result(coef, status)
+        return progress.result(shortest(progress, coef, status), status)
+    return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
 
 
 class _Model:
-    """The Hessian of a working set of columns, at some iterate and corrected by BFGS since.
+    """A quadratic model of the objective in the columns of a working set.
 
     Attributes
     ----------
-    columns : ndarray or None
-        The working set that the Hessian is of; None where there is no Hessian.
+    curvature : _Gram, _Columns or None
+        Its Hessian in either form; None where there is none that serves.
     fresh : bool
         Whether the Hessian is that of the current iterate.
     """
 
-    def __init__(self, objective, penalty):
+    def __init__(self, objective, penalty, shared):
+        self.shared = shared  # whether other solves are to use the Hessian
         self.objective, self.penalty = objective, penalty
         self.n_columns = objective.design.shape[1]
-        self.columns: Any = None
-        self.hessian: Any = None
+        self.curvature: Any = None
         self.fresh = False
+        self.retried = False  # whether a Hessian has failed
+        self.read: Any = None  # columns of X
 
-    def recall(self, memory):
-        """Begin with the Hessian of another solve."""
-        self.columns = memory.columns
-        self.hessian = plus_l2(memory.hessian, self._l2(), len(self.columns) + 1)
-        self.penalised = self.penalty.take_columns(self.columns)
-
-    def remember(self, memory):
-        """Leave the Hessian, without the penalty, to another solve."""
-        memory.columns, memory.hessian = self.columns, plus_l2(self.hessian, -self._l2(), len(self.columns) + 1)
-
-    def _l2(self):
-        l2 = self.objective.l2
-        return l2 if np.ndim(l2) == 0 else l2[self.columns]
-
-    def choose(self, coef, violations, progress, nearness=None):
+    def choose(self, coef, gradient, violations, progress):
         """Settle on the working set, and find its Hessian where the one at hand does not serve.
 
-        Where other solves are to follow, the set is filled up with the columns nearest to being wanted.
+        Some columns that come near to a violation are taken along, so that the next iterations need no new Hessian.
         """
-        n_columns = self.n_columns
         columns = np.atleast_2d(coef)[:, :-1]
         violations = np.atleast_2d(violations)[:, :-1].max(axis=0)
-        inside = (columns != 0.0).any(axis=0)
-        if self.columns is not None and not self._slow(progress):
-            held = np.zeros(n_columns, dtype=bool)
-            held[self.columns] = True
-            if held[inside | (violations > 0.0)].all():
-                return
-        if n_columns <= ALL_COLUMNS:
-            chosen = np.arange(n_columns)
+        inside = (columns != 0.0).any(axis=0) | (self.penalty.l1 == 0.0)
+        if self.curvature is not None and self.curvature.serves(inside | (violations > 0.0), progress):
+            return
+        if self.n_columns <= ALL_COLUMNS:
+            chosen = np.arange(self.n_columns)
         else:
-            inside |= self.penalty.l1 == 0.0
-            n_more = int(max(GROWTH, GROWTH_PART * inside.sum()))
-            score = np.where(inside, np.inf, violations if nearness is None else nearness)
-            chosen = np.flatnonzero(score > 0.0)
-            n_chosen = int(inside.sum()) + n_more
-            if len(chosen) > n_chosen:
+            coordinates = self.objective.coordinates
+            inner = np.atleast_2d(gradient[..., :-1] - coordinates.means * gradient[..., -1:])
+            margin = (np.abs(inner).max(axis=0) - self.penalty.l1) / coordinates.scales[:-1]
+            score = np.where(inside, np.inf, np.where(violations > 0.0, violations, np.minimum(margin, 0.0)))
+            n_inside, n_needed = int(inside.sum()), int((score > 0.0).sum())
+            n_chosen = n_inside + max(GROWTH, n_inside // 2)
+            if not self.shared:
+                n_chosen = min(n_needed + max(SPARE, n_inside // 10), n_chosen)
+            chosen = np.arange(self.n_columns)
+            if n_chosen < self.n_columns:
                 chosen = np.sort(np.argpartition(-score, n_chosen)[:n_chosen])
-        self._renew(coef, chosen)
-
-    def _slow(self, progress):
-        """Whether the Hessian at hand takes longer to the end than a new one would."""
-        if progress.n_iter < 1:
-            return False
-        before, now = progress.history[-2][1], progress.history[-1][1]
-        if now >= before:
-            return True
-        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
-        cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
-        return bool(gradients > RENEWALS * (1.0 + cost))
-
-    def _renew(self, coef, chosen):
-        restricted = self.objective.take_columns(chosen)
-        before = restricted.n_passes
-        self.columns = chosen
-        self.hessian = restricted.value_gradient_hessian(self._taken(coef))[2]
-        if restricted is not self.objective:
-            self.objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
-        self.penalised = self.penalty.take_columns(chosen)
+        if self._by_columns(len(chosen)):
+            self.read = self.read or self.objective.design.columns()
+            self.curvature = _Columns(self.objective, self.penalty, chosen, coef, self.read)
+        else:
+            exact = self.retried or progress.n_iter >= EXACT_AFTER
+            self.curvature = _Gram(self.objective, self.penalty, chosen, coef, exact)
         self.fresh = True
+
+    @property
+    def rounded(self):
+        """Whether the Hessian is of float32 products."""
+        return getattr(self.curvature, "precision", np.float64) is np.float32
+
+    def _by_columns(self, n_chosen):
+        """Whether the columns themselves are faster to work on than products of any two of them."""
+        design = self.objective.design
+        if not self.objective.binary:
+            return False
+        return n_chosen > (SPARSE_GRAM if design.sparse else max(DENSE_GRAM, design.shape[0]))
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        return self.curvature.least(coef, gradient, tol)
+
+    def learn(self, change, gradient_change):
+        """Take a step and the change of the gradient along it."""
+        self.fresh = False
+        self.curvature.learn(change, gradient_change)
+
+
+class _Gram:
+    """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
+
+    def __init__(self, objective, penalty, chosen, coef, exact):
+        self.columns, self.n_columns = chosen, objective.design.shape[1]
+        restricted = objective.take_columns(chosen)
+        before = restricted.n_passes
+        dear = objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
+        self.precision = np.float64 if exact or not dear else np.float32
+        self.hessian = restricted.value_gradient_hessian(self._taken(coef), self.precision)[2]
+        if self.precision == np.float32:
+            # Rounding must not make it indefinite; that much of the diagonal changes the way, not the optimum.
+            diagonal = np.einsum("ii->i", self.hessian)
+            diagonal[:-1] *= 1.0 + RIDGE
+        if restricted is not objective:
+            objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
+        self.penalty = penalty.take_columns(chosen)
+        self.scales = objective.coordinates.scales[:-1][chosen]
+
+    @classmethod
+    def recalled(cls, objective, penalty, memory):
+        """Return what another solve left, under the penalty here."""
+        gram = cls.__new__(cls)
+        gram.columns, gram.n_columns = memory.columns, objective.design.shape[1]
+        gram.precision = np.float64
+        gram.hessian = plus_l2(memory.hessian, gram._l2(objective), len(gram.columns) + 1)
+        gram.penalty = penalty.take_columns(gram.columns)
+        gram.scales = objective.coordinates.scales[:-1][gram.columns]
+        return gram
+
+    def leave(self, memory, objective):
+        """Leave the Hessian, without the penalty, to another solve."""
+        memory.columns = self.columns
+        memory.hessian = plus_l2(self.hessian, -self._l2(objective), len(self.columns) + 1)
+
+    def _l2(self, objective):
+        return objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[self.columns]
 
     def _taken(self, values):
         """Return what belongs to the working set and the intercept."""
@@ -181,10 +222,24 @@ class _Model:
             return values
         return values[..., np.append(self.columns, self.n_columns)]
 
+    def serves(self, needed, progress):
+        """Whether it is of all columns needed, and a new one would not be faster to the end."""
+        held = np.zeros(self.n_columns, dtype=bool)
+        held[self.columns] = True
+        if (needed & ~held).any():
+            return False
+        if progress.n_iter < 1:
+            return True
+        before, now = progress.history[-2][1], progress.history[-1][1]
+        if now >= before:
+            return False
+        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
+        cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
+        return bool(gradients <= RENEWALS * (1.0 + cost))
+
     def learn(self, change, gradient_change):
-        """Take a step and the change of the gradient along it: BFGS (Nocedal and Wright 2006, section 6.1)."""
+        """Correct the Hessian by BFGS (Nocedal and Wright 2006, section 6.1)."""
         change, gradient_change = self._taken(change).ravel(), self._taken(gradient_change).ravel()
-        self.fresh = False
         curvature = float(change @ gradient_change)
         product = self.hessian @ change
         expected = float(change @ product)
@@ -211,12 +266,7 @@ class _Model:
         inner = slope[:, :-1].ravel() - slope[:, -1] @ lift
         l1, low, high, scales = (
             np.tile(values, n_classes)
-            for values in (
-                self.penalised.l1,
-                self.penalised.low,
-                self.penalised.high,
-                self.objective.coordinates.scales[:-1][self.columns],
-            )
+            for values in (self.penalty.l1, self.penalty.low, self.penalty.high, self.scales)
         )
         before = here[:, :-1].ravel()
         after = _minimise(reduced, inner, before, l1, low, high, scales, tol)
@@ -224,6 +274,49 @@ class _Model:
         target[:, self.columns] = after.reshape(n_classes, n_chosen)
         target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before)
         return target.reshape(coef.shape)
+
+
+class _Columns:
+    """Curvatures of the rows at an iterate and the columns of a working set: their products are never formed."""
+
+    def __init__(self, objective, penalty, chosen, coef, read):
+        self.columns = chosen
+        self.row_weight = objective.curvatures(coef)
+        self.penalty = penalty.take_columns(chosen)
+        self.scales = objective.coordinates.scales[:-1][chosen]
+        self.l2 = np.broadcast_to(objective.l2, objective.design.shape[1])[chosen]
+        self.centre = float(objective.fit_intercept)
+        self.X = read(chosen)
+
+    def serves(self, needed, progress):
+        """Whether a new one would be no better: never, as it takes a pass like any gradient."""
+        return False
+
+    def learn(self, change, gradient_change):
+        """Nothing: it is replaced after every step."""
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        n_chosen = len(self.columns)
+        mean, curvature = np.empty(n_chosen), np.empty(n_chosen)
+        total = float(self.row_weight.sum()) or 1.0
+        coordinate.column_terms(self.X, self.row_weight, total, self.centre, mean, curvature)
+        curvature += self.l2
+        before = coef[self.columns]
+        after, rows, state = before.copy(), np.zeros(len(self.row_weight)), np.zeros(4)
+        slope = gradient[self.columns] - mean * gradient[-1]
+        model = self.X, self.row_weight, total, mean, curvature, self.l2, slope, before
+        limits = self.penalty.l1, self.penalty.low, self.penalty.high, self.scales
+        sweeps = int(np.clip(SWEEP_ENTRIES // (self.X.data.size + 1), 1, MAX_SWEEPS))  # for Ctrl-C to be seen in time
+        tol = max(tol, COLUMN_FORCING / FORCING * tol)
+        while state[coordinate.SWEEPS] < MAX_ROUNDS * MAX_SWEEPS:
+            coordinate.descend_columns(*model, *limits, float(tol), sweeps, after, rows, state)
+            if state[coordinate.LARGEST] <= tol:
+                break
+        target = coef.copy()
+        target[self.columns] = after
+        target[-1] -= self.centre * (gradient[-1] + state[coordinate.TOTAL]) / total
+        return target
 
 
 def _floor(reduced, plain):
