@@ -1,7 +1,7 @@
 """Cross-validation against scikit-learn and R's cv.glmnet: `python -m bench.cv` prints the table.
 
-Folds and score are the same for all. A rival counts with the fastest of its settings whose worst fit, over all folds
-and strengths, is within TARGET of the optimum, relatively, and so do we. cv.glmnet runs in R, on data passed through a file, and is
+Folds and score are the same for all. Everyone counts with the fastest of some settings whose worst fit, over all folds
+and strengths, is within TARGET of the optimum, relatively. cv.glmnet runs in R, on data passed through a file, and is
 timed there; where R or its package glmnet is absent the row says so. `--only NAME` measures some rows.
 """
 
