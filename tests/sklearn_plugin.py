@@ -58,6 +58,9 @@ PENDING = {
         "test_elastic_net_vs_l1_l2[100]",
         "test_elastic_net_vs_l1_l2[1000000.0]",
     ],
+    "LogisticRegression at tol=1e-3 is 4e-3 from the optimum's score, LogisticRegressionCV is at it": [
+        "test_scores_attribute_layout_elasticnet"
+    ],
 }
 
 fits = []  # of our classes in the running test
