@@ -94,7 +94,11 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
         model.learn(new_coef - coef, new_gradient - gradient)
         coef, gradient = new_coef, new_gradient
     if penalty.trivial:
-        return progress.result(shortest(progress, coef, status), status)
+        suboptimality = np.nan
+        if model.curvature is not None:
+            rest = coef - model.least(coef, gradient, 0.1 * progress.violation)
+            suboptimality = 0.5 * float(np.sum(gradient * rest))
+        return progress.result(shortest(progress, coef, status), status, suboptimality)
     return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
 
 
