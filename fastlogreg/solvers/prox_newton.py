@@ -335,12 +335,23 @@ def _solve_free(hessian, free, l1, low, high, value, slope):
         room = np.where(move > 0.0, (ceiling - here) / move, np.where(move < 0.0, (floor - here) / move, np.inf))
     first = int(np.argmin(room))
     part = min(1.0, room[first])
-    move *= part
-    after = here + move
+    after = here + part * move
     if part < 1.0:
         after[first] = ceiling[first] if move[first] > 0.0 else floor[first]
     after = np.clip(after, floor, ceiling)
-    slope += (after - here) @ hessian[free]
+    change = (after - here) @ hessian[free]
+    if part < 1.0:
+        # All that would cross stopped where they would, if that is lower: many coefficients settle at once.
+        stopped = np.clip(here + move, floor, ceiling)
+        stopped_change = (stopped - here) @ hessian[free]
+
+        def promised(after, change):
+            step = after - here
+            return step @ (slope[free] + 0.5 * change[free]) + strength @ (np.abs(after) - np.abs(here))
+
+        if promised(stopped, stopped_change) < promised(after, change):
+            after, change = stopped, stopped_change
+    slope += change
     value[free] = after
 
 
