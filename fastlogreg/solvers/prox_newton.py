@@ -8,7 +8,16 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from fastlogreg.kernels import coordinate
 from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK, SINGLE_WORK
+from fastlogreg.solvers.newton import (
+    ARMIJO,
+    MIN_STEP,
+    RANK,
+    SAMPLE_PART,
+    SAMPLE_RATIO,
+    SAMPLE_TOL,
+    SAMPLE_WORK,
+    SINGLE_WORK,
+)
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring
@@ -73,8 +82,11 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
     if penalty is None:
         penalty = Penalty.of(objective.design.shape[1])
     model = _Model(objective, penalty)
-    coef = penalty.clip(start)
+    coef = _sample_start(objective, penalty, penalty.clip(start), tol, max_iter)
     value, gradient = objective.value_gradient(coef)
+    if coef.any() and not start.any() and value + penalty.value(coef) > np.log(objective.n_classes):  # the loss at zero
+        coef = start  # the sample misled
+        value, gradient = objective.value_gradient(coef)
     while True:
         violations = penalty.violations(objective, coef, gradient)
         total = value + penalty.value(coef)
@@ -100,6 +112,23 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None)
             suboptimality = 0.5 * float(np.sum(gradient * rest))
         return progress.result(shortest(progress, coef, status), status, suboptimality)
     return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
+
+
+def _sample_start(objective, penalty, start, tol, max_iter):
+    """Return the optimum of a sample of the rows where there are plenty, else start; as newton does."""
+    design = objective.design
+    n_rows, n_columns = design.shape
+    few = n_rows < SAMPLE_RATIO * objective.n_coef or n_rows * n_columns < SAMPLE_WORK
+    if few or start.any() or design.sparse or design.runs is not None:
+        return start
+    sample = objective.sample(n_rows // SAMPLE_PART)
+    if sample.total_weight == 0.0:
+        return start
+    share = sample.design.shape[0] / n_rows
+    rough = max(tol, SAMPLE_TOL / np.sqrt(sample.design.shape[0]))
+    result = prox_newton(sample, start, penalty=penalty, tol=rough, max_iter=max_iter)
+    objective.n_passes += sample.n_passes * share
+    return result.coef if result.converged else start
 
 
 class _Model:
