@@ -156,14 +156,17 @@ class ArrayDesign:
         return largest
 
     def take_columns(self, index):
-        """Return a design of some columns: a copy."""
+        """Return a design of some columns: a copy, of the same rows."""
         if self.sparse:
-            return as_design(_matrix(self.X)[:, index], self.threads)
-        if not self.X.flags.c_contiguous:
-            return as_design(self.X[:, index], self.threads)
-        taken = np.empty((len(self.X), len(index)), dtype=self.dtype)  # NumPy takes four times as long
-        self.run(columns.take, (taken,), (index,))
-        return as_design(taken, self.threads)
+            taken = as_design(_matrix(self.X)[:, index], self.threads)
+        elif not self.X.flags.c_contiguous:
+            taken = as_design(self.X[:, index], self.threads)
+        else:
+            copy = np.empty((len(self.X), len(index)), dtype=self.dtype)  # NumPy takes four times as long
+            self.run(columns.take, (copy,), (index,))
+            taken = as_design(copy, self.threads)
+        taken.shape, taken.runs = (self.shape[0], len(index)), self.runs
+        return taken
 
     @property
     def sparse(self):

@@ -117,7 +117,7 @@ def duality_gap(objective, penalty, coef, value, gradient):
     columns = coef[..., :-1]
     strengths = objective.l2, penalty.l1, penalty.low, penalty.high
     l2, l1, low, high = (np.broadcast_to(values, columns.shape) for values in strengths)
-    quadratic = 0.5 * float(np.sum(l2 * columns**2))
+    quadratic = 0.5 * float(np.sum(l2 * columns * columns))
     slope = gradient[..., :-1] - coordinates.means * gradient[..., -1:] - l2 * columns
     free = (l2 == 0.0) & (l1 == 0.0) & np.isinf(low) & np.isinf(high)
     first_order = np.sum(np.abs(gradient[..., -1]) * (1.0 + np.abs(coef[..., -1] + columns @ coordinates.means)))
@@ -128,9 +128,9 @@ def duality_gap(objective, penalty, coef, value, gradient):
     share = float(np.min(l1[held] / np.abs(slope[held]), initial=1.0))
     # sup over w of -share·slope·w - l1 |w| - ½ l2 w² within the bounds
     beyond = np.maximum(share * np.abs(slope) - l1, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         best = np.where(beyond > 0.0, np.minimum(beyond / l2, room), 0.0)
-        conjugate = np.where(beyond > 0.0, beyond * best - 0.5 * l2 * best**2, 0.0)
+        conjugate = np.where(beyond > 0.0, best * (beyond - 0.5 * l2 * best), 0.0)
     conjugate[held] = 0.0
     loss = value - quadratic
     gap = (1.0 - share) * loss + penalty.value(coef) + quadratic + share * float(np.sum(slope * columns))

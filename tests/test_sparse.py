@@ -3,7 +3,6 @@
 import itertools
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import naive
 from designs import KERNEL, USER, integers, messy_csr
 from fastlogreg import LogisticRegression
 from fastlogreg.design import as_design
-from fastlogreg.kernels.coordinate import descend, least
+from fastlogreg.kernels.coordinate import column_terms, descend, least
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.penalty import Penalty, deviations, penalise
 from fastlogreg.result import Status
@@ -80,7 +79,7 @@ def violation_of(model, X, y, *, l1, l2=0.0, **terms):
 )
 def test_least_along_a_coordinate(value, slope, curvature, l1, low, high):
     """No point of a grid is better, and the twin's twin of it, `shrink`, agrees."""
-    found = least.py_func(value, slope, curvature, l1, low, high)
+    found = least(value, slope, curvature, l1, low, high)
     grid = np.append(np.linspace(low, high, 101), 0.0)
 
     def function(v):
@@ -93,8 +92,8 @@ def test_least_along_a_coordinate(value, slope, curvature, l1, low, high):
 
 
 def test_a_flat_coordinate_stays_or_vanishes():
-    assert least.py_func(2.0, 0.1, 0.0, 0.5, -1.0, 3.0) == 0.0
-    assert least.py_func(2.0, 0.0, 0.0, 0.0, -1.0, 3.0) == 2.0
+    assert least(2.0, 0.1, 0.0, 0.5, -1.0, 3.0) == 0.0
+    assert least(2.0, 0.0, 0.0, 0.0, -1.0, 3.0) == 2.0
 
 
 def test_descent_minimises_the_quadratic():
@@ -107,6 +106,38 @@ def test_descent_minimises_the_quadratic():
         descend(hessian, l1, low, high, np.ones(6), 1e-13, 100, value, slopes, state)
     np.testing.assert_allclose(slopes, slope + hessian @ value, atol=1e-12)
     assert Penalty.of(6, 0.3, -0.2).excess(value, slopes).max() < 1e-12
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("storage", [np.asarray, np.asfortranarray, scipy.sparse.csr_array, messy_csr])
+def test_terms_of_columns(storage, fit_intercept):
+    """Their weighted means and curvatures, and the row weights themselves, against the twin's Hessian."""
+    problem = with_rows(random_problem(40, 7))
+    matrix = np.round(problem.X)
+    coef = np.linspace(-1, 1, 8)
+    objective = LogisticObjective(as_design(storage(matrix)), problem.y, weight=problem.weight, offset=problem.offset)
+    row_weight = objective.curvatures(coef)
+    total = problem.weight.sum()
+    expected = problem.weight * naive.curvature(naive.decision(matrix, coef, problem.offset)) / total
+    np.testing.assert_allclose(row_weight, expected, rtol=1e-13)
+    index = np.array([1, 4, 6])
+    mean, curvature = np.empty(3), np.empty(3)
+    taken = objective.design.columns()(index)
+    column_terms(taken, row_weight, float(row_weight.sum()), float(fit_intercept), mean, curvature)
+    hessian = naive.hessian(matrix, coef, problem.weight, problem.offset) / total
+    means = hessian[index, -1] / hessian[-1, -1] * fit_intercept
+    np.testing.assert_allclose(mean, means, atol=1e-13)
+    np.testing.assert_allclose(curvature, np.diag(hessian)[index] - means**2 * hessian[-1, -1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, np.asfortranarray, scipy.sparse.csr_array])
+def test_columns_taken(storage):
+    rng = np.random.default_rng(0)
+    matrix, index = rng.normal(size=(300, 9)), np.array([0, 3, 8])
+    design = as_design(storage(matrix)).take_columns(index)
+    assert design.shape == (300, 3)
+    taken = design.X if isinstance(design.X, np.ndarray) else naive.dense(design.X)
+    np.testing.assert_array_equal(taken, matrix[:, index])
 
 
 def test_excess_is_zero_exactly_where_the_penalty_balances():
@@ -316,6 +347,27 @@ def test_a_tol_of_zero_ends():
     assert solve(BINARY, penalty, tol=0.0).status in (Status.CONVERGED, Status.PRECISION)
 
 
+MANY = drawn(100_000, 30)
+
+
+def test_many_rows_start_from_a_sample():
+    """Few passes over all rows, and the optimum all the same."""
+    penalty = Penalty.of(30, 0.01)
+    result = solve(MANY, penalty)
+    assert_optimal(MANY, penalty, result)
+    assert result.n_passes < 10
+    assert result.history[0, 1] < 0.03
+
+
+def test_a_sample_that_misleads_is_dropped(monkeypatch):
+    penalty = Penalty.of(30, 0.01)
+    module = sys.modules["fastlogreg.solvers.prox_newton"]
+    monkeypatch.setattr(module, "_sample_start", lambda objective, penalty, start, *rest: start + 5.0)
+    result = solve(MANY, penalty)
+    assert_optimal(MANY, penalty, result)
+    assert result.history[0, 0] == pytest.approx(np.log(2))
+
+
 def test_passes_stay_few():
     """A speed test without a clock: so many passes it took, in units of the whole X."""
     problem = drawn(2000, 60)
@@ -363,7 +415,6 @@ def test_names_of_solvers(solver):
     assert choose(100, 5, 2, penalty=True) == "prox-newton"
 
 
-@pytest.mark.skipif(find_spec("statsmodels") is None, reason="statsmodels is not installed")
 @pytest.mark.parametrize("case", range(9))
 def test_glmnet(case):
     """glmnet's results as statsmodels ships them.

@@ -8,7 +8,17 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from fastlogreg.kernels import coordinate
 from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import ARMIJO, MIN_STEP, RANK, SINGLE_WORK, plus_l2
+from fastlogreg.solvers.newton import (
+    ARMIJO,
+    MIN_STEP,
+    RANK,
+    SAMPLE_PART,
+    SAMPLE_RATIO,
+    SAMPLE_TOL,
+    SAMPLE_WORK,
+    SINGLE_WORK,
+    plus_l2,
+)
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring
@@ -75,10 +85,15 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     if penalty is None:
         penalty = Penalty.of(objective.design.shape[1])
     model = _Model(objective, penalty, memory is not None)
+    coef = penalty.clip(start)
     if memory is not None and memory.columns is not None:
         model.curvature = _Gram.recalled(objective, penalty, memory)
-    coef = penalty.clip(start)
+    else:
+        coef = _sample_start(objective, penalty, coef, tol, max_iter)
     value, gradient = objective.value_gradient(coef)
+    if coef.any() and not start.any() and value + penalty.value(coef) > np.log(objective.n_classes):  # the loss at zero
+        coef = start  # the sample misled
+        value, gradient = objective.value_gradient(coef)
     while True:
         violations = penalty.violations(objective, coef, gradient)
         total = value + penalty.value(coef)
@@ -100,8 +115,29 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     if memory is not None and isinstance(model.curvature, _Gram):
         model.curvature.leave(memory, objective)
     if penalty.trivial:
-        return progress.result(shortest(progress, coef, status), status)
+        suboptimality = np.nan
+        if model.curvature is not None:
+            rest = coef - model.least(coef, gradient, 0.1 * progress.violation)
+            suboptimality = 0.5 * float(np.sum(gradient * rest))
+        return progress.result(shortest(progress, coef, status), status, suboptimality)
     return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
+
+
+def _sample_start(objective, penalty, start, tol, max_iter):
+    """Return the optimum of a sample of the rows where there are plenty, else start; as newton does."""
+    design = objective.design
+    n_rows, n_columns = design.shape
+    few = n_rows < SAMPLE_RATIO * objective.n_coef or n_rows * n_columns < SAMPLE_WORK
+    if few or start.any() or design.sparse or design.runs is not None:
+        return start
+    sample = objective.sample(n_rows // SAMPLE_PART)
+    if sample.total_weight == 0.0:
+        return start
+    share = sample.design.shape[0] / n_rows
+    rough = max(tol, SAMPLE_TOL / np.sqrt(sample.design.shape[0]))
+    result = prox_newton(sample, start, penalty=penalty, tol=rough, max_iter=max_iter)
+    objective.n_passes += sample.n_passes * share
+    return result.coef if result.converged else start
 
 
 class _Model:
@@ -359,12 +395,23 @@ def _solve_free(hessian, free, l1, low, high, value, slope):
         room = np.where(move > 0.0, (ceiling - here) / move, np.where(move < 0.0, (floor - here) / move, np.inf))
     first = int(np.argmin(room))
     part = min(1.0, room[first])
-    move *= part
-    after = here + move
+    after = here + part * move
     if part < 1.0:
         after[first] = ceiling[first] if move[first] > 0.0 else floor[first]
     after = np.clip(after, floor, ceiling)
-    slope += (after - here) @ hessian[free]
+    change = (after - here) @ hessian[free]
+    if part < 1.0:
+        # All that would cross stopped where they would, if that is lower: many coefficients settle at once.
+        stopped = np.clip(here + move, floor, ceiling)
+        stopped_change = (stopped - here) @ hessian[free]
+
+        def promised(after, change):
+            step = after - here
+            return step @ (slope[free] + 0.5 * change[free]) + strength @ (np.abs(after) - np.abs(here))
+
+        if promised(stopped, stopped_change) < promised(after, change):
+            after, change = stopped, stopped_change
+    slope += change
     value[free] = after
 
 
