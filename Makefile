@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help report test test-long lint asv-check bench speed shapes asv test-oldest clean
+.PHONY: help report test test-long lint asv-check bench speed shapes cv asv test-oldest clean
 
 help: ## this list
 	@echo "Targets (PYTHON=$(PYTHON) makes the environment, once, in .venv):"
@@ -54,6 +54,9 @@ speed: .venv/.installed-report ## the table of speed claims, measured here
 
 shapes: .venv/.installed-report ## every shape of data against every rival, measured here (half an hour)
 	$(BIN)/python -m bench.shapes
+
+cv: .venv/.installed-report ## cross-validation against scikit-learn and cv.glmnet, measured here (minutes)
+	$(BIN)/python -m bench.cv
 
 # asv continuous ends with 1 when something got slower: a finding, not a reason to publish nothing.
 asv: .venv/.installed-bench ## history of ASV_COMMITS commits, HEAD~1 against HEAD, site in .asv/html

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names once more, where type checkers and editors can see them
     from fastlogreg import functional as functional
+    from fastlogreg import path_plots as path_plots
     from fastlogreg import plots as plots
+    from fastlogreg.estimators.cv import LogisticRegressionCV as LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression as LogisticRegression
+    from fastlogreg.estimators.path import LogisticRegressionPath as LogisticRegressionPath
+    from fastlogreg.estimators.path import logistic_path as logistic_path
     from fastlogreg.estimators.stochastic import SGDLogisticRegression as SGDLogisticRegression
     from fastlogreg.result import ConvergenceWarning as ConvergenceWarning
     from fastlogreg.result import DivergenceWarning as DivergenceWarning
@@ -23,9 +27,13 @@ _HOME = {
     "ConvergenceWarning": "fastlogreg.result",
     "DivergenceWarning": "fastlogreg.result",
     "LogisticRegression": "fastlogreg.estimators.logistic",
+    "LogisticRegressionCV": "fastlogreg.estimators.cv",
+    "LogisticRegressionPath": "fastlogreg.estimators.path",
     "SGDLogisticRegression": "fastlogreg.estimators.stochastic",
     "SeparationWarning": "fastlogreg.result",
     "functional": "fastlogreg.functional",
+    "logistic_path": "fastlogreg.estimators.path",
+    "path_plots": "fastlogreg.path_plots",
     "plots": "fastlogreg.plots",
 }
 

@@ -169,17 +169,28 @@ class LogisticObjective:
         sample.coordinates = self.coordinates
         return sample
 
-    def over(self, design):
-        """Return the objective of the same rows and penalty with other columns."""
+    def over(self, design, l2=None, moments=None):
+        """Return the objective of the same rows with other columns, with the same penalty where no other is given."""
         return LogisticObjective(
             design,
             self._y,
             weight=self._weight if self._weight.size else None,
             offset=self._offset if self.has_offset else None,
-            l2=self.l2,
+            l2=self.l2 if l2 is None else l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
+            moments=moments,
         )
+
+    def take_columns(self, index):
+        """Return the objective of some columns alone, the others' coefficients being zero; copies them."""
+        if len(index) == self.design.shape[1]:
+            return self
+        l2 = self.l2 if np.ndim(self.l2) == 0 else self.l2[index]
+        moments = Moments(self.moments.sums[:, index], 0.0, self.moments.sampled)
+        taken = self.over(self.design.take_columns(index), l2, moments)
+        taken.total_weight = self.total_weight
+        return taken
 
     def _sampled_moments(self):
         """Return the Moments of a sample, in proportion, where it surely stands for all rows, else None.
@@ -328,6 +339,13 @@ class LogisticObjective:
         self.n_passes += 1.0
         self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), work=len(coef))
         return eta
+
+    def curvatures(self, coef):
+        """Return the weight of every row in the Hessian of two classes, (n_samples,); one pass."""
+        out = np.empty(self.design.shape[0])
+        self.design.run(predict.curvature, (*self._rows, out), (coef,))
+        self.n_passes += 1.0
+        return out / self.total_weight
 
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.

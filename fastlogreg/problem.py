@@ -1,25 +1,43 @@
 """What is fitted: validated rows, and the objective of any penalty over them."""
 
+from copy import copy
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse
 
 from fastlogreg.design import Moments, as_design
 from fastlogreg.objective import LogisticObjective, NotFiniteError
+from fastlogreg.penalty import Penalty, deviations, penalise
 from fastlogreg.units import column_origins, column_units, from_units, to_units
-from fastlogreg.validation import check_finite, check_offset, check_weight, check_X_y, encode, moderate
+from fastlogreg.validation import (
+    check_bounds,
+    check_finite,
+    check_offset,
+    check_penalty_factors,
+    check_weight,
+    check_X_y,
+    encode,
+    moderate,
+)
 
 
-def bind(estimator, X, y, sample_weight=None, offset=None):
-    """Validate what a user gave to ``fit`` and return it as a Problem; one pass over X, or a sample of it.
+def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False):
+    """Validate what a user gave to ``fit`` and return it as a Problem; one pass over X.
 
     Parameters
     ----------
     estimator : estimator
-        With ``class_weight``, ``fit_intercept`` and ``n_jobs``; its ``n_features_in_`` and ``feature_names_in_`` are
-        set.
+        With ``class_weight``, ``fit_intercept``, ``n_jobs``, ``penalty_factors``, ``bounds`` and ``standardize``; its
+        ``n_features_in_`` and ``feature_names_in_`` are set.
     X, y, sample_weight, offset
         As for ``LogisticRegression.fit``.
+    C : float, default=1.0
+        Infinite if there will be no penalty.
+    sampled : bool, default=False
+        Whether the moments of the columns may be those of a sample, an eighth of a pass: solves belong into `settled`.
 
     Returns
     -------
@@ -32,14 +50,30 @@ def bind(estimator, X, y, sample_weight=None, offset=None):
     """
     X, y = check_X_y(estimator, X, y)
     classes, target = encode(y)
+    factors = check_penalty_factors(estimator.penalty_factors, X.shape[1], C)
+    terms = Terms(factors, check_bounds(estimator.bounds, X.shape[1]), estimator.standardize)
     weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target)
     total_weight = float(len(y)) if weight is None else float(weight.sum())
+    weight = moderate(weight)
+    if estimator.standardize and scipy.sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()  # the squares of parts are not those of their sum
     design = as_design(X, estimator.n_jobs)
     offset = check_offset(offset, len(y), len(classes))
-    problem = Problem(X, y, classes, target, design, moderate(weight), offset, estimator.fit_intercept, total_weight)
+    moments = None if sampled else Moments(design.column_moments(weight))
+    rows = X, y, classes, target, design, moments, weight, offset
+    problem = Problem(*rows, estimator.fit_intercept, terms, total_weight)
     if not problem.moments.sampled:
         check_finite(estimator, X, problem.moments.sums[1], squared=False)
     return problem
+
+
+class Terms(NamedTuple):
+    """What a penalty is but for its strength and share of L1."""
+
+    factors: np.ndarray | None  # (n_features,)
+    bounds: tuple[np.ndarray, np.ndarray]  # of the coefficients of X
+    standardize: bool
 
 
 class Problem:
@@ -60,19 +94,25 @@ class Problem:
     weight, offset : ndarray or None
         The weights times a factor that makes their mean about one where it is extreme.
     fit_intercept : bool
+    terms : Terms
     n_classes : int
     total_weight : float
         Sum of the weights as given.
     """
 
-    def __init__(self, X, y, classes, target, design, weight, offset, fit_intercept, total_weight):
+    def __init__(
+        self, X, y, classes, target, design, moments, weight, offset, fit_intercept, terms, total_weight
+    ):
         self.X, self.y, self.classes, self.target = X, y, classes, target
         self.design = design
-        self.weight, self.offset, self.fit_intercept = weight, offset, fit_intercept
+        self.weight, self.offset, self.fit_intercept, self.terms = weight, offset, fit_intercept, terms
         self.n_classes = len(classes)
-        with np.errstate(over="ignore", invalid="ignore"):  # who binds looks for what is not finite
-            self.moments = self._objective(design, 0.0).moments
         self.total_weight = total_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # who binds looks for what is not finite
+            self.moments = moments or self._objective(design, 0.0).moments
+        # Folds share the units of all rows, or a column that is zero but in the rows held out would be rescaled.
+        self._sums, self._all_weight = self.moments.sums, weight
+        self._scaled = {}
 
     def settled(self, estimator, solve):
         """Return solve(), once more after a pass for all moments where it found what no sample had shown.
@@ -88,27 +128,75 @@ class Problem:
             every = self.design.column_moments(self.weight)
         check_finite(estimator, self.X, every[1], squared=False)
         self.moments = Moments(every, 1.0 + self.moments.n_passes)
+        self._sums = every
         return solve()
 
-    def penalised(self, l2):
-        """Return the problem with an L2 penalty of a strength on the scale of the mean loss, 1 / (C Σ w).
+    def penalised(self, alpha, l1_ratio=0.0):
+        """Return the problem with a penalty of strength alpha = 1 / (C Σ w) on the scale of the mean loss.
 
-        Costs nothing, but where columns are of extreme scale or far from zero a copy of X and a pass over it.
+        Costs nothing, but where columns are of extreme scale or far from zero a copy of X, for all strengths, and a
+        pass over it. The cost of the moments is in ``moments``, and not counted again.
         """
-        units = column_units(self.design, self.moments.sums[1], l2)
-        origins = column_origins(self.design, self.moments.sums, self.weight) if self.fit_intercept else None
+        factors, bounds, standardize = self.terms
+        terms = partial(penalise, alpha, l1_ratio, factors, bounds)
+        outer = terms(None, 1.0)
+        units = column_units(self.design, self._sums[1], 0.0 if standardize else outer[0])
+        origins = column_origins(self.design, self._sums, self._all_weight) if self.fit_intercept else None
         if units is None and origins is None:
-            return Penalised(self._objective(self.design, l2, self.moments))
+            l2, penalty = terms(self._deviations(self.moments), 1.0) if standardize else outer
+            return Penalised(self._objective(self.design, l2, self.moments._replace(n_passes=0.0)), penalty)
         n_features = self.design.shape[1]
         units = np.ones(n_features) if units is None else units
         origins = np.zeros(n_features) if origins is None else origins
-        plain = self._objective(self.design, 0.0, Moments(np.zeros_like(self.moments.sums), 0.0))
-        # Some penalty keeps a column of zeros regular; a huge one would make a violation of rounding.
-        penalties = np.where(units > 0.0, l2 * units * units, min(l2, 1.0))
-        design = self.design.times(units, origins)
+        key = units.tobytes(), origins.tobytes()
+        if key not in self._scaled:
+            self._scaled.clear()
+            self._scaled[key] = self.design.times(units, origins)
+        design = self._scaled[key]
         moments = Moments(design.column_moments(self.weight))
-        objective = self._objective(design, penalties, moments)
-        return Penalised(objective, units, origins, plain, l2)
+        # Some penalty keeps a column of zeros, as a hidden one is, regular; a huge one makes a violation of rounding.
+        shown = np.where(units > 0.0, units, 1.0)
+        l2, penalty = terms(self._deviations(moments) if standardize else shown, shown)
+        l2 = np.where(units > 0.0, l2, np.minimum(l2, 1.0))
+        plain = self.unpenalised()
+        return Penalised(self._objective(design, l2, moments), penalty, units, origins, plain, outer)
+
+    def unpenalised(self):
+        """Return the objective without a penalty, fit for values and gradients only: columns keep their units."""
+        return self._objective(self.design, 0.0, Moments(np.zeros((2, self.design.shape[1])), 0.0))
+
+    def sizes(self):
+        """Return what multiplies alpha in the strength of L1 of every column, (n_features,): 0 where none holds it."""
+        factors, bounds, standardize = self.terms
+        sizes = self._deviations(self.moments) if standardize else None
+        return penalise(1.0, 1.0, factors, bounds, sizes, 1.0)[1].l1
+
+    def columns(self, index):
+        """Return the objective without a penalty of some columns, which may be none, and their bounds; copies them."""
+        low, high = self.terms.bounds
+        if len(index):
+            objective = self._objective(self.design, 0.0, self.moments._replace(n_passes=0.0)).take_columns(index)
+            return objective, Penalty.of(len(index), 0.0, low[index], high[index])
+        nothing = as_design(scipy.sparse.csr_array((len(self.y), 1)))  # a column without entries
+        return self._objective(nothing, 1.0), Penalty.of(1)
+
+    def fold(self, counts):
+        """Return the problem in which each row counts so many times as it does here; one pass over X, no copy of it.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_samples,)
+            Zero for the rows that are held out.
+        """
+        fold = copy(self)
+        fold.weight = counts.astype(np.float64) if self.weight is None else self.weight * counts
+        share = fold.weight.sum() / (len(self.y) if self.weight is None else self.weight.sum())
+        fold.total_weight = float(self.total_weight * share)
+        fold.moments = Moments(self.design.column_moments(fold.weight))
+        return fold
+
+    def _deviations(self, moments):
+        return deviations(moments.sums, len(self.y) if self.weight is None else self.weight.sum())
 
     def _objective(self, design, l2, moments=None):
         return LogisticObjective(
@@ -124,14 +212,18 @@ class Problem:
 
 
 class Penalised:
-    """An objective, and the way between its coefficients (inner) and those of X as given (outer).
+    """An objective and its penalty, and the way between their coefficients (inner) and those of X as given (outer).
 
     They differ only where columns of extreme scale, or far from zero, were brought into range.
     """
 
-    def __init__(self, objective, units=None, origins=None, plain=None, l2=0.0):
-        self.objective = objective
-        self._units, self._origins, self._plain, self._l2 = units, origins, plain, l2
+    def __init__(self, objective, penalty, units=None, origins=None, plain=None, outer=None):
+        self.objective, self.penalty = objective, penalty
+        self._units, self._origins, self._plain, self._outer = units, origins, plain, outer
+
+    def solver(self, row):
+        """Return the function of a row of the solver table, which knows the penalty if it has to."""
+        return partial(row.function, penalty=self.penalty) if row.penalty else row.function
 
     def inner(self, coef):
         """Return the coefficients of the objective for those of X."""
@@ -141,7 +233,22 @@ class Penalised:
         """Return the coefficients of X for those of the objective."""
         if self._units is None:
             return coef
-        return from_units(coef, self._units, self._origins, self._plain, self._l2)
+        l2, penalty = self._outer
+        return from_units(coef, self._units, self._origins, self._plain, l2, penalty)
+
+    def centred(self, coef):
+        """Return coefficients less what is common to all classes where no penalty fixes it: intercepts, free ones."""
+        if coef.ndim == 1:
+            return coef
+        coef = coef.copy()
+        free = np.append(self.penalty.free & (self.objective.l2 == 0.0), True)
+        coef[:, free] -= coef[:, free].mean(axis=0)
+        return coef
+
+    def loss(self, result):
+        """Return the mean loss where a solver ended: its objective less the penalties."""
+        l2 = 0.5 * float(np.sum(self.objective.l2 * result.coef[..., :-1] ** 2))
+        return result.objective - l2 - self.penalty.value(result.coef)
 
     def outer_result(self, result):
         """Return a solver's result with the coefficients of X."""

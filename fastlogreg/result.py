@@ -59,10 +59,12 @@ class Result(StoredByName):
     violation : float
         Max-norm of the gradient of the objective in centred and scaled coordinates: (gradient_j - mean_j ·
         gradient_intercept) / s_j with s_j the power of two nearest the standard deviation of column j, 1 for the
-        intercept. Without an intercept columns are not centred. Solvers stop when it is at most tol.
+        intercept. Without an intercept columns are not centred. With L1 or bounds, of the distances between derivatives
+        and what the penalty balances (see Penalty.excess). Solvers stop when it is at most tol.
     suboptimality : float
         Estimate of objective minus its optimum, ½ gᵀH⁻¹g, with the solver's own estimate of the Hessian; NaN where it
-        has none yet.
+        has none yet. With L1 or bounds the duality gap, an upper bound, in which derivatives of unpenalised
+        coefficients count to first order.
     n_iter : int
     n_passes : float
         Sweeps over X, the cost of the fit.

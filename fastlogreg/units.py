@@ -50,8 +50,8 @@ def column_units(design, squares, l2):
     design : Design
     squares : ndarray of shape (n_features,)
         Σ x² of every column, infinite where it overflows.
-    l2 : float
-        Strength of the penalty.
+    l2 : float or ndarray of shape (n_features,)
+        Strength of the L2 penalty.
 
     Returns
     -------
@@ -80,10 +80,11 @@ def to_units(coef, units, origins):
     return inner
 
 
-def from_units(coef, units, origins, objective, l2):
+def from_units(coef, units, origins, objective, l2, penalty):
     """Return the coefficients of X for those of (X - origins) times units; infinite where they overflow.
 
-    The coefficient of a hidden column is -gradient / l2, as its share of the linear predictors is below rounding.
+    The coefficient of a hidden column is -gradient / l2, shrunk by L1 and bounds, as its share of the linear predictors
+    is below rounding.
 
     Parameters
     ----------
@@ -91,7 +92,9 @@ def from_units(coef, units, origins, objective, l2):
     units, origins : ndarray of shape (n_features,)
     objective : LogisticObjective
         Of X itself, without a penalty; costs a pass if there are hidden columns.
-    l2 : float
+    l2 : float or ndarray of shape (n_features,)
+    penalty : Penalty
+        Of the coefficients of X.
     """
     hidden = units == 0.0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -100,5 +103,7 @@ def from_units(coef, units, origins, objective, l2):
         outer[..., -1] -= outer[..., :-1] @ origins
         if hidden.any():
             gradient = objective.value_gradient(outer)[1][..., :-1]
-            outer[..., :-1][..., hidden] = -gradient[..., hidden] / l2
+            curvature = np.broadcast_to(l2, units.shape)[hidden]
+            least = penalty.take_columns(hidden).shrink(-gradient[..., hidden] / curvature, curvature)
+            outer[..., :-1][..., hidden] = least
     return outer

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from numbers import Real
 
 import numpy as np
 import scipy.sparse
@@ -291,22 +292,27 @@ def moderate(weight):
     return weight if abs(exponent) < 100 else np.ldexp(weight, -exponent)
 
 
-def check_strength(C, total):
-    """Return 1 / (C · total), the strength of the penalty of the mean loss; raise a ValueError where it is extreme."""
-    l2 = 1.0 / float(C) / float(total)
-    if not l2 < 1e200:  # beyond, what rounding leaves of a coefficient of zero counts as a violation
-        raise ValueError(
-            f"C={C} times the sum of the weights, {total:.2g}, is too small: the penalty is {l2:.2g}. Use a larger C "
-            "or larger weights."
-        )
-    return l2
+def check_strength(C, total, alpha=None):
+    """Return alpha = 1 / (C · total), the strength of the penalty of the mean loss; a ValueError where it is huge."""
+    strength = alpha if alpha and np.isfinite(C) else 1.0 / float(C) / float(total)
+    if not strength < 1e200:  # beyond, what rounding leaves of a coefficient of zero counts as a violation
+        small = f"C={C} times the sum of the weights, {total:.2g}, is too small"
+        cause = small if alpha is None else "alpha is too large"
+        raise ValueError(f"{cause}: the penalty is {strength:.2g}. Use a larger C, a smaller alpha or larger weights.")
+    return strength
 
 
-def check_penalty(penalty, C, l1_ratio):
+def check_penalty(penalty, C, l1_ratio, alpha):
     """Return C and l1_ratio as scikit-learn's deprecated ``penalty`` and ``l1_ratio=None`` change them, and warn.
 
-    Without a penalty l1_ratio is 0.
+    Without a penalty l1_ratio is 0. An alpha of 0 is C=np.inf; any other leaves C as it is.
     """
+    if alpha is not None and C != 1.0:
+        raise ValueError(
+            f"C={C!r} and alpha={alpha!r} are two names of one strength, alpha = 1 / (C Σ w). Give one of them."
+        )
+    if alpha == 0.0:
+        C = np.inf
     if penalty == "deprecated":
         if l1_ratio is None:
             _warn("'l1_ratio=None' was deprecated in scikit-learn 1.8: use l1_ratio=0.", FutureWarning)
@@ -319,27 +325,150 @@ def check_penalty(penalty, C, l1_ratio):
     if penalty == "elasticnet":
         if l1_ratio is None:
             raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
-        return C, l1_ratio
+        return C, 0.0 if np.isinf(C) else l1_ratio
     if l1_ratio is not None and 0.0 < l1_ratio < 1.0:
         _warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})")
     if penalty is None:
-        if C != 1.0:
+        if C != 1.0 or alpha is not None:
             _warn("Setting penalty=None will ignore the C and l1_ratio parameters")
         return np.inf, 0.0
     share = {"l1": 1.0, "l2": 0.0}[penalty]
     if l1_ratio != share:
         _warn(f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}; the penalty counts.")
-    return C, share
+    return C, 0.0 if np.isinf(C) else share
+
+
+def check_penalty_factors(factors, n_features, C):
+    """Return the factors of the penalty as float64 of shape (n_features,), or None where all are one."""
+    if factors is None:
+        return None
+    factors = np.asarray(factors, dtype=np.float64)
+    if factors.shape != (n_features,):
+        raise ValueError(
+            f"penalty_factors has shape {factors.shape}, expected ({n_features},): one for each column of X"
+        )
+    right = np.isfinite(factors) & (factors >= 0.0)
+    if not right.all():
+        column = int(np.argmin(right))
+        raise ValueError(
+            f"penalty_factors must be finite and not negative: that of column {column} is {factors[column]}. Give 0 to "
+            "a column that is not to be penalised."
+        )
+    if not factors.any() and not np.isinf(C):
+        raise ValueError(
+            "penalty_factors are all zero, so that nothing is penalised whatever C or alpha. Use C=np.inf for a fit "
+            "without a penalty."
+        )
+    return factors
+
+
+def check_bounds(bounds, n_features):
+    """Return the lower and upper bounds as float64, both of shape (n_features,); infinite where there are none."""
+    if bounds is None:
+        return np.full(n_features, -np.inf), np.full(n_features, np.inf)
+    try:
+        low, high = (np.asarray(bound, dtype=np.float64) for bound in bounds)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"bounds must be a pair (low, high), each a number or one number for each column of X, got {bounds!r}"
+        ) from error
+    for name, bound in (("low", low), ("high", high)):
+        if bound.shape not in ((), (n_features,)):
+            raise ValueError(f"bounds: {name} has shape {bound.shape}, expected a number or shape ({n_features},)")
+    low, high = np.broadcast_to(low, n_features), np.broadcast_to(high, n_features)
+    right = (low <= 0.0) & (high >= 0.0)
+    if not right.all():
+        column = int(np.argmin(right))
+        pair = f"[{low[column]}, {high[column]}]"
+        if not low[column] <= high[column]:
+            raise ValueError(f"bounds of column {column} cross or are NaN: {pair}. Give low <= 0 <= high.")
+        raise ValueError(
+            f"bounds of column {column} exclude 0: {pair}. A penalty shrinks towards 0, so give low <= 0 <= high, or "
+            "move the known part of the effect to the offset."
+        )
+    return low, high
+
+
+def check_ratios(penalty, l1_ratios):
+    """Return l1_ratios as scikit-learn's deprecated ``penalty`` and ``l1_ratios=None`` change them, and warn.
+
+    Parameters
+    ----------
+    penalty : {"deprecated", "l1", "l2", "elasticnet"}
+    l1_ratios : array-like, None or "warn"
+    """
+    if isinstance(l1_ratios, str):
+        _warn("The default value for l1_ratios will change from None to (0.0,) in version 1.10 of scikit-learn, and "
+              "here with it. Give l1_ratios=(0,).", FutureWarning)  # fmt: skip
+        l1_ratios = None
+    elif l1_ratios is None and penalty == "deprecated":
+        _warn("'l1_ratios=None' was deprecated in scikit-learn 1.8: use l1_ratios=(0,).", FutureWarning)
+    if penalty != "deprecated":
+        _warn(
+            "'penalty' was deprecated in scikit-learn 1.8: leave it out, and use l1_ratios=(0,) for 'l2', "
+            "l1_ratios=(1,) for 'l1', and others for 'elasticnet'.",
+            FutureWarning,
+        )
+        if penalty != "elasticnet":
+            if l1_ratios is not None:
+                _warn(f"l1_ratios parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})")
+            return [1.0 if penalty == "l1" else 0.0]
+    elif l1_ratios is None:
+        return [0.0]
+    ratios = [] if l1_ratios is None else list(l1_ratios)
+    if not ratios or not all(isinstance(ratio, Real) and 0.0 <= float(ratio) <= 1.0 for ratio in ratios):
+        raise ValueError(f"l1_ratios must be an array-like of numbers between 0 and 1; got (l1_ratios={l1_ratios!r})")
+    return [float(ratio) for ratio in ratios]
+
+
+def check_fold(index, train, test, weight, score_weight, y):
+    """Return how often each row counts in a fold, (n_samples,), and the rows it holds out, as indices.
+
+    Parameters
+    ----------
+    index : int
+        Number of the fold, for messages.
+    train, test : array-like of int or bool
+    weight : ndarray of shape (n_samples,) or None
+    score_weight : array-like or None
+        Weights of the rows held out, for the scorer.
+    y : ndarray of shape (n_samples,)
+    """
+    train, test = (np.flatnonzero(rows) if rows.dtype == bool else rows for rows in map(np.asarray, (train, test)))
+    for rows, what in ((train, "training"), (test, "test")):
+        if not len(rows):
+            raise ValueError(f"Fold {index} of cv has no {what} rows.")
+    counts = np.bincount(np.arange(len(y))[train], minlength=len(y))
+    if weight is not None and not (weight * counts).any():
+        raise ValueError(f"All training rows of fold {index} of cv have zero weight and do not count.")
+    if score_weight is not None and not np.any(score_weight):
+        raise ValueError(f"All test rows of fold {index} of cv have zero sample_weight: there is no score.")
+    return counts, test
+
+
+def check_strengths(name, values):
+    """Return strengths of a penalty, or their inverses, as float64: at least one, none negative or NaN."""
+    strengths = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if strengths.ndim != 1 or strengths.size == 0:
+        raise ValueError(f"{name} must be a sequence of at least one number, got an array of shape {strengths.shape}")
+    if not (strengths >= 0.0).all():
+        wrong = int(np.argmin(strengths >= 0.0))
+        raise ValueError(f"{name} must not be negative or NaN: {name}[{wrong}] is {strengths[wrong]}")
+    return strengths
 
 
 def _warn(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=5)  # the line that called fit, past all_or_nothing
 
 
-def check_solver(solver, C, l1_ratio, dual, n_classes):
-    """Raise a ValueError for what scikit-learn refuses under its names of solvers, and for L1 penalties."""
-    if solver in ("lbfgs", "newton-cg", "newton-cholesky", "sag") and l1_ratio > 0.0:
-        raise ValueError(f"Solver {solver} supports only 'l2' or None penalties, got l1_ratio={l1_ratio!r}.")
+def check_solver(solver, C, l1_ratio, dual, n_classes, bounded):
+    """Raise a ValueError for what a solver does not handle, and for what scikit-learn refuses under its names."""
+    if solver in ("newton", "lbfgs", "newton-cg", "newton-cholesky", "sag") and l1_ratio > 0.0:
+        raise ValueError(
+            f"Solver {solver} supports only 'l2' or None penalties, got l1_ratio={l1_ratio!r}. Use solver='auto'."
+        )
+    if solver in ("newton", "lbfgs", "newton-cg", "newton-cholesky") and bounded:
+        raise ValueError(f"Solver {solver} does not support bounds. Use solver='auto'.")
     if dual and solver != "liblinear":
         raise ValueError(f"Solver {solver} supports only dual=False, got dual={dual}.")
     if solver == "liblinear":
@@ -355,8 +484,3 @@ def check_solver(solver, C, l1_ratio, dual, n_classes):
                 f"classification, and the data have {n_classes} classes. Use solver='auto', or wrap the estimator in a "
                 "OneVsRestClassifier."
             )
-    if l1_ratio > 0.0:
-        raise ValueError(
-            f"l1_ratio={l1_ratio!r}: L1 penalties are not available yet, only l1_ratio=0 (L2) is; use "
-            "sklearn.linear_model.LogisticRegression(solver='saga') for sparse coefficients."
-        )

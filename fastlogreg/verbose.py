@@ -38,3 +38,19 @@ def reporter(verbose, solver, max_iter):
         VERBOSE.reset(asked)
         if printed and not verbose:
             print(file=sys.stderr)
+
+
+@contextlib.contextmanager
+def fits_bar(verbose, total, what):
+    """Yield a function to call after each of so many fits: it moves a progress bar if verbose."""
+    if not verbose:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+        progress.update(task, total=progress.tasks[0].completed)

@@ -113,7 +113,7 @@ def moments(X, weight=None):
 def objective(X, y, coef, *, weight=None, offset=None, l2=0.0):
     """Weighted mean loss + ½ l2 Σ coef_j², intercept not counted."""
     total, _ = value_gradient(X, y, coef, weight, offset)
-    return total / weights(X, weight).sum() + 0.5 * l2 * np.sum(coef[..., :-1] ** 2)
+    return total / weights(X, weight).sum() + 0.5 * np.sum(l2 * coef[..., :-1] ** 2)
 
 
 def gradient(X, y, coef, *, weight=None, offset=None, l2=0.0, fit_intercept=True):
@@ -160,6 +160,30 @@ def suboptimality(X, y, coef, *, weight=None, offset=None, l2=0.0):
     penalty[..., -1] = 0.0
     curvatures = hessian(X, coef, weight, offset) / weights(X, weight).sum() + np.diag(penalty.ravel())
     return 0.5 * slopes @ np.linalg.lstsq(curvatures, slopes, rcond=None)[0]
+
+
+def penalty(coef, l1=0.0, low=-np.inf, high=np.inf):
+    """Σ l1_j |coef_j|, intercept not counted; infinite outside of the bounds."""
+    columns = coef[..., :-1]
+    inside = np.all((low <= columns) & (columns <= high))
+    return float(np.sum(l1 * np.abs(columns))) if inside else np.inf
+
+
+def penalty_violation(X, y, coef, *, l1=0.0, low=-np.inf, high=np.inf, weight=None, fit_intercept=True, **terms):
+    """As kkt_violation with L1 and bounds: how far -derivative lies from the interval that balances it.
+
+    The interval is l1 · sign(coef), [-l1, l1] at zero, without end to the right at the upper bound and to the left at
+    the lower.
+    """
+    full = gradient(X, y, coef, weight=weight, fit_intercept=fit_intercept, **terms)
+    full[..., :-1] -= means(X, weight) * full[..., -1:]
+    columns = coef[..., :-1]
+    least = np.where(columns > 0, l1, -np.asarray(l1) * np.ones_like(columns))
+    most = np.where(columns < 0, -np.asarray(l1), np.asarray(l1) * np.ones_like(columns))
+    least = np.append(np.where(columns == low, -np.inf, least), np.zeros_like(coef[..., -1:]), axis=-1)
+    most = np.append(np.where(columns == high, np.inf, most), np.zeros_like(coef[..., -1:]), axis=-1)
+    distance = np.maximum(np.maximum(least - -full, -full - most), 0.0)
+    return float(np.max(distance / scales(X, weight, fit_intercept)))
 
 
 def optimum(X, y, shape, *, weight=None, offset=None, l2=0.0, fit_intercept=True, n_iter=100):

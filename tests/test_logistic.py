@@ -75,9 +75,11 @@ def test_defaults_are_those_of_scikit_learn():
     theirs = {"penalty": "deprecated", "C": 1.0, "l1_ratio": 0.0, "dual": False, "tol": 1e-4, "fit_intercept": True}
     theirs |= {"intercept_scaling": 1, "class_weight": None, "random_state": None, "solver": "lbfgs", "max_iter": 100}
     theirs |= {"verbose": 0, "warm_start": False, "n_jobs": None}
+    own = {"alpha": None, "penalty_factors": None, "bounds": None, "standardize": False}
     ours = {name: parameter.default for name, parameter in inspect.signature(LogisticRegression).parameters.items()}
-    assert list(ours) == list(theirs)
-    assert {name for name in ours if ours[name] != theirs[name]} == {"solver", "tol", "max_iter"}
+    assert list(ours) == [*theirs, *own]
+    assert {name: ours[name] for name in own} == own
+    assert {name for name in theirs if ours[name] != theirs[name]} == {"solver", "tol", "max_iter"}
 
 
 @each_data
@@ -495,7 +497,7 @@ def test_callbacks(X, y, solver):
 @each_solver
 @each_data
 def test_too_few_iterations_warn(X, y, solver):
-    message = "^newton.* failed to converge after 1 iter|^lbfgs failed to.*violation is .*tol is.*max_iter"
+    message = "^(prox-)?newton.* failed to converge after 1 iter|^lbfgs failed to.*violation is .*tol is.*max_iter"
     with pytest.warns(ConvergenceWarning, match=message) as caught:
         model = LogisticRegression(max_iter=1, solver=solver).fit(X, y)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -556,11 +558,6 @@ def test_no_threads_have_no_meaning():
             model.fit(X, Y)
     with pytest.raises(ValueError, match="n_jobs=0 has no meaning"):
         LogisticRegression().fit(X, Y).set_params(n_jobs=0).predict(X)
-
-
-def test_l1_is_not_there_yet():
-    with pytest.raises(ValueError, match="L1 penalties are not available"):
-        LogisticRegression(l1_ratio=0.5).fit(X, Y)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -17,6 +18,24 @@ from fastlogreg.validation import check_finite, check_offset, check_X
 SKLEARN_SOLVERS = {"auto": "lbfgs", "newton": "newton-cholesky"}
 # Parameters that both have with different meanings: a violation, and threads.
 NOT_SHARED = {"tol", "n_jobs", "solver"}
+
+
+class SparseCoef:
+    """``coef_`` as a sparse matrix, as scikit-learn's classifiers with L1 penalties have it."""
+
+    coef_: Any
+
+    def sparsify(self):
+        """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
+        return self
+
+    def densify(self):
+        """Make ``coef_`` an array again after ``sparsify``; return self."""
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
+        return self
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
@@ -165,4 +184,4 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         # An infinite entry of X shows as such, or as a probability of zero.
         if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
             check_finite(self, X, design.column_moments()[1], squared=False)
-        return out if X.dtype == np.float64 else out.astype(X.dtype)
+        return out.astype(np.result_type(X.dtype, self.coef_.dtype), copy=False)

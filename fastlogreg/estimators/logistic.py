@@ -1,18 +1,18 @@
 """LogisticRegression: the optimum of the penalised likelihood."""
 
+import warnings
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
 from fastlogreg.diagnostics import check_convergence, check_separation
-from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.estimators.base import LinearClassifier, SparseCoef
 from fastlogreg.estimators.callbacks import hooked, registered
 from fastlogreg.problem import bind
+from fastlogreg.result import ConvergenceWarning, Status
 from fastlogreg.validation import all_or_nothing, check_coef, check_penalty, check_solver, check_strength
 from fastlogreg.verbose import reporter
 
@@ -26,15 +26,17 @@ ALIASES = {
 }
 
 
-class LogisticRegression(LinearClassifier):
-    """Logistic regression, binary and multinomial, with an L2 penalty or none.
+class LogisticRegression(SparseCoef, LinearClassifier):
+    """Logistic regression, binary and multinomial, with an L2, L1 or elastic-net penalty, bounds, or none of them.
 
     Minimises, over coefficients w and intercepts b, the objective of scikit-learn's class of the same name:
-    Σ s_i L(eta_i, y_i) + ‖w‖² / (2 C), with eta = X w + b + offset and s the sample weights; L is
-    log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not penalised.
+    Σ s_i L(eta_i, y_i) + [½ (1 - l1_ratio) ‖w‖² + l1_ratio ‖w‖₁] / C, with eta = X w + b + offset and s the sample
+    weights; L is log(1 + exp(eta)) - y eta for two classes, logsumexp(eta) - eta_y for more. The intercept is not
+    penalised. Coefficients that L1 leaves out are exactly zero.
 
     The parameters are those of scikit-learn 1.9 with the meaning they have there, except that the defaults of
-    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect.
+    ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect; ``alpha``,
+    ``penalty_factors``, ``bounds`` and ``standardize`` are our own.
 
     Parameters
     ----------
@@ -43,16 +45,18 @@ class LogisticRegression(LinearClassifier):
     C : float, default=1.0
         Inverse strength of the penalty; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        Share of L1 in the penalty. Only 0, a pure L2 penalty, is available. None, deprecated, is 0.
+        Share of L1 in the penalty, from 0 (pure L2) to 1 (pure L1). Without a penalty (``C=np.inf``) it has no effect.
+        None, deprecated, is 0.
     dual : bool, default=False
         Accepted for ``solver="liblinear"``; the optimum does not depend on it.
     tol : float, default=1e-8
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
         a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
-        standard deviation). With more than two million entries in X the solvers "newton" and "newton-cg" also stop
-        where the Hessian tells that the objective is within tol of its least, relatively (a quarter of it, or less);
-        "newton" then takes its last step without another pass to look at where it led, so that ``result_`` describes
-        the iterate before.
+        standard deviation). With L1 or bounds the derivative is the distance of the smooth part's from what the
+        penalty can balance. With more than two million entries in X the solvers "newton" and "newton-cg" stop where the
+        Hessian tells that the objective is within tol of its least, relatively (a quarter of it, or less); they then
+        take the last step without another pass to look at where it led, so that ``result_`` describes the iterate
+        before.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted, without effect: no solver penalises the intercept.
@@ -60,10 +64,12 @@ class LogisticRegression(LinearClassifier):
         Factor of the weight of each class; "balanced" is n / (K n_k). Rows of a class of weight 0 do not count.
     random_state : int, RandomState instance or None, default=None
         Accepted, without effect: no solver draws random numbers.
-    solver : {"auto", "newton", "newton-cg", "hybrid", "row-space", "lbfgs"}, default="auto"
+    solver : {"auto", "newton", "newton-cg", "hybrid", "row-space", "lbfgs", "prox-newton"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
         truncated Newton, for many features or classes. "hybrid": the second, until the first would have been cheaper.
-        "row-space": for dense X with far fewer rows than columns. "lbfgs": no Hessian at all. "auto" chooses by shape.
+        "row-space": for dense X with far fewer rows than columns. "lbfgs": no Hessian at all. "prox-newton": for L1 and
+        bounds, Newton steps on the columns that matter, solved by coordinate descent. "auto" chooses by penalty and
+        shape.
         scikit-learn's other names are accepted, and under each of its names what it refuses there is refused:
         "newton-cholesky" is "newton"; "liblinear", "sag" and "saga" are "auto".
     max_iter : int, default=1000
@@ -74,6 +80,18 @@ class LogisticRegression(LinearClassifier):
         Start from the coefficients of the previous fit.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
+    alpha : float, optional
+        Strength on the scale of the weighted mean loss, glmnet's lambda: another spelling of C = 1 / (alpha Σ s_i), in
+        place of it; 0 for no penalty.
+    penalty_factors : array-like of shape (n_features,), optional
+        Factor of the penalty of each column, 0 for one that is not penalised; not rescaled. Not all zero unless there
+        is no penalty anyway.
+    bounds : tuple (low, high), optional
+        Bounds of the coefficients, low <= 0 <= high, each a number or of shape (n_features,); ``(0, np.inf)`` for
+        coefficients that are not negative. For several classes they hold for each.
+    standardize : bool, default=False
+        Whether to penalise the coefficients that columns of unit variance would have. X is not rewritten, coefficients
+        and bounds are those of X; a constant column counts by its root mean square.
 
     Attributes
     ----------
@@ -114,6 +132,10 @@ class LogisticRegression(LinearClassifier):
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
+        "alpha": [Interval(Real, 0, None, closed="left"), None],
+        "penalty_factors": ["array-like", None],
+        "bounds": [tuple, list, None],
+        "standardize": ["boolean"],
     }
 
     def __init__(
@@ -133,6 +155,10 @@ class LogisticRegression(LinearClassifier):
         verbose=0,
         warm_start=False,
         n_jobs=None,
+        alpha=None,
+        penalty_factors=None,
+        bounds=None,
+        standardize=False,
     ):
         self.penalty = penalty
         self.C = C
@@ -148,6 +174,10 @@ class LogisticRegression(LinearClassifier):
         self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.alpha = alpha
+        self.penalty_factors = penalty_factors
+        self.bounds = bounds
+        self.standardize = standardize
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""
@@ -187,37 +217,41 @@ class LogisticRegression(LinearClassifier):
             column is so small that its coefficient overflows.
         """
         self._validate_params()
-        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio)
-        problem = bind(self, X, y, sample_weight, offset)
+        C, l1_ratio = check_penalty(self.penalty, self.C, self.l1_ratio, self.alpha)
+        problem = bind(self, X, y, sample_weight, offset, C, sampled=True)
         classes = problem.classes
-        check_solver(self.solver, C, l1_ratio, self.dual, len(classes))
-        l2 = check_strength(C, problem.total_weight)
+        check_solver(self.solver, C, l1_ratio, self.dual, len(classes), self.bounds is not None)
+        alpha = check_strength(C, problem.total_weight, self.alpha)
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
-        public = partial(_public, n_classes=len(classes), C=C, dtype=dtype)
-        name, solver = self._solver(problem)
 
         def optimum():
-            penalised = problem.penalised(l2)
-            solve = solver
+            penalised = problem.penalised(alpha, l1_ratio)
+            penalised.objective.n_passes += problem.moments.n_passes
+            name = solver_name(self.solver, problem, not penalised.penalty.trivial)
+            if registered(self) and name == "row-space":  # its iterates are not coefficients of X
+                name = "newton-cg"
+            solver = penalised.solver(solvers.SOLVERS[name])
             if registered(self):
                 metadata = None if sample_weight is None else {"sample_weight": sample_weight}
                 data = {"X": problem.X, "y": problem.y, "metadata": metadata}
-                solve = hooked(solver, self, data, classes, lambda coef: public(penalised.outer(coef)))
+                shown = partial(_outer_public, penalised, dtype=dtype)
+                solver = hooked(solver, self, data, classes, shown)
             with reporter(self.verbose, name, self.max_iter) as callback:
                 start = penalised.inner(self._start(penalised.objective, classes))
                 with np.errstate(over="ignore", invalid="ignore"):  # of steps that are tried and not taken
-                    result = solve(penalised.objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
-            return penalised, result
+                    result = solver(penalised.objective, start, tol=self.tol, max_iter=self.max_iter, callback=callback)
+            return penalised, name, result
 
-        penalised, result = problem.settled(self, optimum)
-        if l2 == 0.0:
-            result = check_separation(self, result, penalised.objective, problem.target, problem.weight, name)
+        penalised, name, result = problem.settled(self, optimum)
+        objective = penalised.objective
+        if not objective.penalised and penalised.penalty.trivial:
+            result = check_separation(self, result, objective, problem.target, problem.weight, name)
         result = penalised.outer_result(result)
         _, begin = ALIASES.get(self.solver, (None, f"{name} failed to converge after {{n_iter}} iteration(s)"))
         begin = begin.format(n_iter=result.n_iter)
-        check_convergence(result, name, begin, self.tol, self.max_iter, penalised.objective.n_coef)
-        coef, intercept = public(result.coef)
+        check_convergence(result, name, begin, self.tol, self.max_iter, objective.n_coef)
+        coef, intercept = _public(penalised, result.coef, dtype)
         check_coef(self, coef)
         self.classes_ = classes
         self.coef_, self.intercept_ = coef, intercept
@@ -230,28 +264,6 @@ class LogisticRegression(LinearClassifier):
         from sklearn.callback import CallbackSupportMixin  # slow to import
 
         return CallbackSupportMixin.set_callbacks(self, *callbacks)
-
-    def sparsify(self):
-        """Make ``coef_`` a sparse matrix (CSR), which saves memory where most coefficients are zero; return self."""
-        check_is_fitted(self)
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
-        return self
-
-    def densify(self):
-        """Make ``coef_`` an array again after ``sparsify``; return self."""
-        check_is_fitted(self)
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_).toarray()
-        return self
-
-    def _solver(self, problem):
-        """Return name and function of the solver."""
-        name, _ = ALIASES.get(self.solver, (self.solver, None))
-        if name == "auto":
-            n_samples, n_features = problem.X.shape
-            name = solvers.choose(n_samples, n_features, problem.n_classes, problem.design.density)
-            if name == "row-space" and registered(self):  # its iterates are not coefficients of X
-                name = "newton-cg"
-        return name, solvers.SOLVERS[name].function
 
     def _start(self, objective, classes):
         """Return zeros, or the last fit's coefficients where ``warm_start`` asks for them and they have the shape."""
@@ -274,16 +286,34 @@ class LogisticRegression(LinearClassifier):
         return start
 
 
-def _public(coef, n_classes, C, dtype):
+def solver_name(solver, problem, penalty):
+    """Return the name of the solver of ours that stands behind a public one; penalty: whether there is L1 or bounds."""
+    name, _ = ALIASES.get(solver, (solver, None))
+    if name == "auto":
+        n_samples, n_features = problem.X.shape
+        name = solvers.choose(n_samples, n_features, problem.n_classes, problem.design.density, penalty)
+    return name
+
+
+def warn_unfinished(results, tol, stacklevel):
+    """Warn once if some of several fits used up their iterations."""
+    unfinished = [result for result in results if result.status is Status.MAX_ITER]
+    if unfinished:
+        warnings.warn(
+            f"{len(unfinished)} of {len(results)} fits failed to converge: {Status.MAX_ITER.value}. The largest "
+            f"violation is {max(result.violation for result in unfinished):.2g}, tol is {tol:.2g}. Increase the number "
+            "of iterations (max_iter) or loosen tol.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _outer_public(penalised, coef, dtype):
+    return _public(penalised, penalised.outer(coef), dtype)
+
+
+def _public(penalised, coef, dtype):
     """Return coef_ and intercept_ as users see them."""
     with np.errstate(over="ignore", invalid="ignore"):  # check_coef names the column
-        coef = np.atleast_2d(_centred(coef, C) if n_classes > 2 else coef).astype(dtype)
+        coef = np.atleast_2d(penalised.centred(coef)).astype(dtype)
     return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
-
-
-def _centred(coef, C):
-    """Subtract what is common to all classes where no penalty fixes it: intercepts, and without penalty all."""
-    coef = coef.copy()
-    free = slice(None) if np.isinf(C) else slice(-1, None)
-    coef[:, free] -= coef[:, free].mean(axis=0)
-    return coef

@@ -30,3 +30,12 @@ def moments(X, weight, bounds, out):
     work = np.empty((bounds.shape[0], 2, moments_width(X)))  # np.zeros would be a parallel loop of its own to compile
     for c in prange(bounds.shape[0]):
         moments_rows(X, weight, bounds[c, 0], bounds[c, 1], work[c], out[c])
+
+
+@driver
+def take(X, out_taken, index, bounds):
+    """Set out_taken to the columns of a dense X in index, row by row."""
+    for c in prange(bounds.shape[0]):
+        for i in range(bounds[c, 0], bounds[c, 1]):
+            for k in range(index.size):
+                out_taken[i, k] = X[i, index[k]]

@@ -1,7 +1,7 @@
 """Optimum solvers: one file a method, one signature, one table.
 
 ``solver(objective, start, *, tol, max_iter, callback=None) -> Result`` minimises the objective from ``start`` until
-its violation is at most tol.
+its violation is at most tol. Those that handle L1 and bounds take them as ``penalty=``, a Penalty.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from fastlogreg.solvers.hybrid import hybrid
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import SAMPLE_RATIO, newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.prox_newton import prox_newton
 from fastlogreg.solvers.row_space import row_space
 
 
@@ -20,14 +21,24 @@ class Solver(NamedTuple):
 
     function: Callable
     cost: str  # of an iteration
+    penalty: bool = False  # whether it takes one
+    remembers: bool = False  # whether it takes ``memory=``, a Memory
 
 
 SOLVERS = {
-    "newton": Solver(newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)"),
+    "newton": Solver(
+        newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)", remembers=True
+    ),
     "newton-cg": Solver(newton_cg, "one pass and one more per conjugate-gradient step"),
     "hybrid": Solver(hybrid, "that of newton-cg, then of newton; at most twice what the better one would cost"),
     "row-space": Solver(row_space, "n² in place of n p entries a pass; O(n² p) once for X Xᵀ, and O(n³)"),
     "lbfgs": Solver(lbfgs, "one to two passes"),
+    "prox-newton": Solver(
+        prox_newton,
+        "one pass, one more over the working set W and O(n |W|²) for a new Hessian of it",
+        penalty=True,
+        remembers=True,
+    ),
 }
 
 # (two classes, sparse X) -> coefficients up to which a full Hessian beats the products that replace it.
@@ -44,7 +55,7 @@ FIRST_WITHOUT = 256
 WIDE, MOST_ROWS = 2.0, 4096
 
 
-def choose(n_samples, n_features, n_classes, density=1.0):
+def choose(n_samples, n_features, n_classes, density=1.0, penalty=False):
     """Return the name of the solver for "auto".
 
     Parameters
@@ -52,7 +63,11 @@ def choose(n_samples, n_features, n_classes, density=1.0):
     n_samples, n_features, n_classes : int
     density : float, default=1.0
         Share of the entries of X that are stored.
+    penalty : bool, default=False
+        Whether there are L1 penalties or bounds.
     """
+    if penalty:
+        return "prox-newton"
     sparse = density < SPARSE
     n_coef = n_features * (1 if n_classes == 2 else n_classes)
     # Up to 100 coefficients a Hessian is factored in 20 µs, and the answer of newton is far better than tol.

@@ -93,6 +93,25 @@ def _sparse_basis(vectors):
     return basis
 
 
+class Memory:
+    """The Hessian of the mean loss that a solve ended with, for another one of nearly the same objective to begin with.
+
+    Attributes
+    ----------
+    hessian : ndarray or None
+        Without the penalty, which may differ; of the coefficients of all columns or of some.
+    pairs : list of (change, gradient change)
+        What L-BFGS learned since, without the penalty.
+    columns : ndarray or None
+        Which, for solvers with working sets.
+    """
+
+    def __init__(self):
+        self.hessian: Any = None
+        self.pairs: list = []
+        self.columns: Any = None
+
+
 class _Curvature:
     """The inverse Hessian at some iterate, corrected by what the gradients of later iterates tell about it (L-BFGS).
 
@@ -100,8 +119,9 @@ class _Curvature:
     three or four gradients reach as far as a new one.
     """
 
-    def __init__(self, objective):
+    def __init__(self, objective, memory=None):
         self.objective = objective
+        self.memory = memory
         self.scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
         self.precision: type[np.floating] = np.float64
         dear = objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK
@@ -129,6 +149,32 @@ class _Curvature:
             inverse = self._inverse(hessian)
         self.inverse, self.fresh = inverse, True
         self.pairs.clear()
+        if self.memory is not None:
+            self.memory.hessian = plus_l2(hessian, -self.objective.l2, self.objective.shape[-1])
+
+    def recall(self):
+        """Take the Hessian of the memory, if there is one fit for it; return whether."""
+        if self.memory is None or self.memory.hessian is None:
+            return False
+        hessian = plus_l2(self.memory.hessian, self.objective.l2, self.objective.shape[-1])
+        inverse = self._inverse(hessian)
+        if inverse.factor is None:
+            return False
+        self.inverse = inverse
+        for change, gradient_change in self.memory.pairs:
+            remember(self.pairs, change, gradient_change + self._penalty_gradient(change))
+        return True
+
+    def leave(self):
+        """Put into the memory what was learned since its Hessian was found."""
+        if self.memory is not None and self.memory.hessian is not None:
+            self.memory.pairs = [(step, change - self._penalty_gradient(step)) for step, change, _ in self.pairs]
+
+    def _penalty_gradient(self, change):
+        scaled = change.reshape(self.objective.shape).copy()
+        scaled[..., :-1] *= self.objective.l2
+        scaled[..., -1] = 0.0
+        return scaled.ravel()
 
     def _inverse(self, hessian):
         return Inverse(pinned(self.objective, hessian), self.scales, self.precision)
@@ -160,7 +206,7 @@ class _Curvature:
         return bool(gradients > RENEWALS * (1.0 + self.cost))
 
 
-def newton(objective, start, *, tol, max_iter, callback=None, after=None):
+def newton(objective, start, *, tol, max_iter, callback=None, after=None, memory=None):
     """Minimise by coef ← coef - step · H⁻¹ g.
 
     The step is halved until the objective falls by at least ARMIJO times what the gradient promises. Value, gradient
@@ -182,6 +228,8 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None):
         Called after every iteration with the Progress; a true answer stops.
     after : Result, optional
         Of the solver that came to start; its iterations are counted and its history is continued.
+    memory : Memory, optional
+        Of a solve nearby: its Hessian stands for the first one here, and the last one here takes its place.
 
     Returns
     -------
@@ -191,7 +239,7 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None):
     ----------
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
-    result, curvature = _minimise(objective, start, tol, max_iter, callback, after)
+    result, curvature = _minimise(objective, start, tol, max_iter, callback, after, memory)
     null_space = curvature.inverse.null_space
     if objective.penalised or null_space is None:
         return result
@@ -201,11 +249,13 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None):
     return replace(result, coef=coef, dependent=dependent(objective, null_space), n_passes=objective.n_passes)
 
 
-def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=False):
+def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory=None, rough=False):
     """Return the Result of `newton` and the _Curvature it ended with; rough: the violation alone decides."""
     progress = Progress(objective, tol, max_iter, callback, after)
-    curvature = _Curvature(objective)
-    coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
+    curvature = _Curvature(objective, memory)
+    coef = start
+    if not curvature.recall():
+        coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
     while True:
         value, gradient, *rest = (objective.value_gradient if curvature.inverse else curvature.with_hessian)(coef)
         if coef is start or value <= np.log(objective.n_classes):  # the loss at zero
@@ -250,6 +300,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, rough=
         else:
             curvature.learn((new_coef - coef).ravel(), (new_gradient - gradient).ravel())
         coef, gradient = new_coef, new_gradient
+    curvature.leave()
     step = -curvature.solve(gradient.ravel()).reshape(coef.shape)
     return progress.result(coef, status, -0.5 * float(np.sum(gradient * step)), step=step), curvature
 
@@ -301,6 +352,13 @@ def escape(evaluate, objective, coef, value, gradient):
     slopes = objective.coordinates.gradient(gradient)
     direction = -LONGEST * objective.coordinates.outer(slopes)
     return search(evaluate, coef, value, direction, LONGEST * float(np.sum(slopes**2)))
+
+
+def plus_l2(hessian, l2, size):
+    """Return a Hessian of classes with so many coefficients plus that of an L2 penalty."""
+    changed = hessian.copy()
+    np.einsum("ii->i", changed).reshape(-1, size)[:, :-1] += l2
+    return changed
 
 
 def pinned(objective, hessian):

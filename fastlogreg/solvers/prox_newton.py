@@ -1,0 +1,433 @@
+"""Prox-Newton on working sets of columns: for L1, elastic net and bounds."""
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from fastlogreg.design import SAMPLE_PART
+from fastlogreg.kernels import coordinate
+from fastlogreg.penalty import Penalty, duality_gap
+from fastlogreg.result import Status
+from fastlogreg.solvers.newton import (
+    ARMIJO,
+    MIN_STEP,
+    RANK,
+    SAMPLE_RATIO,
+    SAMPLE_TOL,
+    SINGLE_WORK,
+    plus_l2,
+)
+from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.shortest import shortest
+from fastlogreg.threads import factoring
+
+# Up to so many columns all are in the working set.
+ALL_COLUMNS = 128
+# A working set grows by at most so many columns, or half of those that are not zero where these are more; where so many
+# do not violate their conditions, at least so many others, or a tenth, are taken along.
+GROWTH, SPARE = 100, 20
+# How exactly a quadratic model is solved: this part of the violation at hand.
+FORCING = 1e-3
+MAX_SWEEPS, MAX_ROUNDS = 100, 100
+# A Hessian takes as long as so many gradients per column; how many are expected where one is not enough.
+HESSIAN_COST = 16.0
+RENEWALS = 1.5
+# Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
+# of dense ones unless there are more rows than columns.
+SPARSE_GRAM, DENSE_GRAM = 256, 1024
+COLUMN_FORCING = 0.1  # as FORCING, where each sweep costs a read of the columns
+SWEEP_ENTRIES = 10**8
+# Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
+RIDGE, EXACT_AFTER = 1e-5, 12
+ROUNDING = 1e-16  # the least violation to hope for
+
+
+def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None):
+    """Minimise objective + penalty by steps to the minimum of a quadratic model of the objective plus the penalty.
+
+    The model is of the columns of a working set: those whose coefficients are not zero and those that violate the
+    optimality conditions most. Every iteration looks at all columns, so that the violation is that of the whole
+    problem. The model is minimised by coordinate descent on the Hessian of the working set, with a direct solve
+    whenever the coefficients that are free, off zero and between their bounds, have settled. The step is halved until
+    objective plus penalty falls by at least ARMIJO times what the model promises. While the working set stays within
+    the one that its Hessian was found for, BFGS corrects that Hessian until it is slower than a new one would be.
+
+    Costs a pass an iteration, and for a new Hessian a copy of the columns of the working set, one pass over it and
+    O(n |W|²) arithmetic.
+
+    Parameters
+    ----------
+    objective : LogisticObjective
+    start : ndarray of objective.shape
+    penalty : Penalty, optional
+        L1 and bounds; none by default.
+    tol : float
+        Stop when the violation (see Penalty.violations) is at most tol.
+    max_iter : int
+    callback : callable, optional
+        Called after every iteration with the Progress; a true answer stops.
+    memory : Memory, optional
+        Of a solve nearby: its Hessian and working set are the first ones here, and the last ones here take their place.
+
+    Returns
+    -------
+    Result
+
+    References
+    ----------
+    Lee, Sun and Saunders, Proximal Newton-type methods, SIAM Journal on Optimization (2014); Friedman, Hastie and
+    Tibshirani, Journal of Statistical Software (2010), section 3; Johnson and Guestrin, Blitz (2015), for the growth
+    of working sets.
+    """
+    progress = Progress(objective, tol, max_iter, callback)
+    if penalty is None:
+        penalty = Penalty.of(objective.design.shape[1])
+    model = _Model(objective, penalty, memory is not None)
+    coef = penalty.clip(start)
+    if memory is not None and memory.columns is not None:
+        model.curvature = _Gram.recalled(objective, penalty, memory)
+    else:
+        coef = _sample_start(objective, penalty, coef, tol, max_iter)
+    value, gradient = objective.value_gradient(coef)
+    if coef.any() and not start.any() and value + penalty.value(coef) > np.log(objective.n_classes):  # the loss at zero
+        coef = start  # the sample misled
+        value, gradient = objective.value_gradient(coef)
+    while True:
+        violations = penalty.violations(objective, coef, gradient)
+        total = value + penalty.value(coef)
+        if (status := progress.record(total, float(violations.max()))) is not None:
+            break
+        model.choose(coef, gradient, violations, progress)
+        target = model.least(coef, gradient, max(FORCING * progress.violation, 0.1 * tol))
+        accepted = _search(objective, penalty, coef, total, gradient, target)
+        if accepted is None:
+            if model.fresh and (model.retried or not model.rounded):
+                status = Status.PRECISION
+                break
+            model.curvature, model.retried = None, True
+            progress.history.pop()
+            continue
+        new_coef, value, new_gradient = accepted
+        model.learn(new_coef - coef, new_gradient - gradient)
+        coef, gradient = new_coef, new_gradient
+    if memory is not None and isinstance(model.curvature, _Gram):
+        model.curvature.leave(memory, objective)
+    if penalty.trivial:
+        suboptimality = np.nan
+        if model.curvature is not None:
+            rest = coef - model.least(coef, gradient, 0.1 * progress.violation)
+            suboptimality = 0.5 * float(np.sum(gradient * rest))
+        coef, dependent = shortest(progress, coef, status)
+        return progress.result(coef, status, suboptimality, dependent=dependent)
+    return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
+
+
+def _sample_start(objective, penalty, start, tol, max_iter):
+    """Return the optimum of a sample of the rows where there are plenty, else start; as newton does."""
+    design = objective.design
+    n_rows = design.shape[0]
+    few = n_rows < SAMPLE_RATIO * objective.n_coef or not design.large
+    if few or start.any() or design.sparse or design.runs is not None:
+        return start
+    sample = objective.sample(n_rows // SAMPLE_PART)
+    if sample.total_weight == 0.0:
+        return start
+    share = sample.design.shape[0] / n_rows
+    rough = max(tol, SAMPLE_TOL / np.sqrt(sample.design.shape[0]))
+    result = prox_newton(sample, start, penalty=penalty, tol=rough, max_iter=max_iter)
+    objective.n_passes += sample.n_passes * share
+    return result.coef if result.converged else start
+
+
+class _Model:
+    """A quadratic model of the objective in the columns of a working set.
+
+    Attributes
+    ----------
+    curvature : _Gram, _Columns or None
+        Its Hessian in either form; None where there is none that serves.
+    fresh : bool
+        Whether the Hessian is that of the current iterate.
+    """
+
+    def __init__(self, objective, penalty, shared):
+        self.shared = shared  # whether other solves are to use the Hessian
+        self.objective, self.penalty = objective, penalty
+        self.n_columns = objective.design.shape[1]
+        self.curvature: Any = None
+        self.fresh = False
+        self.retried = False  # whether a Hessian has failed
+        self.read: Any = None  # columns of X
+
+    def choose(self, coef, gradient, violations, progress):
+        """Settle on the working set, and find its Hessian where the one at hand does not serve.
+
+        Some columns that come near to a violation are taken along, so that the next iterations need no new Hessian.
+        """
+        columns = np.atleast_2d(coef)[:, :-1]
+        violations = np.atleast_2d(violations)[:, :-1].max(axis=0)
+        inside = (columns != 0.0).any(axis=0) | (self.penalty.l1 == 0.0)
+        if self.curvature is not None and self.curvature.serves(inside | (violations > 0.0), progress):
+            return
+        if self.n_columns <= ALL_COLUMNS:
+            chosen = np.arange(self.n_columns)
+        else:
+            coordinates = self.objective.coordinates
+            inner = np.atleast_2d(gradient[..., :-1] - coordinates.means * gradient[..., -1:])
+            margin = (np.abs(inner).max(axis=0) - self.penalty.l1) / coordinates.scales[:-1]
+            score = np.where(inside, np.inf, np.where(violations > 0.0, violations, np.minimum(margin, 0.0)))
+            n_inside, n_needed = int(inside.sum()), int((score > 0.0).sum())
+            n_chosen = n_inside + max(GROWTH, n_inside // 2)
+            if not self.shared:
+                n_chosen = min(n_needed + max(SPARE, n_inside // 10), n_chosen)
+            chosen = np.arange(self.n_columns)
+            if n_chosen < self.n_columns:
+                chosen = np.sort(np.argpartition(-score, n_chosen)[:n_chosen])
+        if self._by_columns(len(chosen)):
+            self.read = self.read or self.objective.design.columns()
+            self.curvature = _Columns(self.objective, self.penalty, chosen, coef, self.read)
+        else:
+            exact = self.retried or progress.n_iter >= EXACT_AFTER
+            self.curvature = _Gram(self.objective, self.penalty, chosen, coef, exact)
+        self.fresh = True
+
+    @property
+    def rounded(self):
+        """Whether the Hessian is of float32 products."""
+        return getattr(self.curvature, "precision", np.float64) is np.float32
+
+    def _by_columns(self, n_chosen):
+        """Whether the columns themselves are faster to work on than products of any two of them."""
+        design = self.objective.design
+        if not self.objective.binary:
+            return False
+        return n_chosen > (SPARSE_GRAM if design.sparse else max(DENSE_GRAM, design.shape[0]))
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        return self.curvature.least(coef, gradient, tol)
+
+    def learn(self, change, gradient_change):
+        """Take a step and the change of the gradient along it."""
+        self.fresh = False
+        self.curvature.learn(change, gradient_change)
+
+
+class _Gram:
+    """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
+
+    def __init__(self, objective, penalty, chosen, coef, exact):
+        self.columns, self.n_columns = chosen, objective.design.shape[1]
+        restricted = objective.take_columns(chosen)
+        before = restricted.n_passes
+        dear = objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
+        self.precision = np.float64 if exact or not dear else np.float32
+        self.hessian = restricted.value_gradient_hessian(self._taken(coef), self.precision)[2]
+        if self.precision == np.float32:
+            # Rounding must not make it indefinite; that much of the diagonal changes the way, not the optimum.
+            diagonal = np.einsum("ii->i", self.hessian)
+            diagonal[:-1] *= 1.0 + RIDGE
+        if restricted is not objective:
+            objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
+        self.penalty = penalty.take_columns(chosen)
+        self.scales = objective.coordinates.scales[:-1][chosen]
+
+    @classmethod
+    def recalled(cls, objective, penalty, memory):
+        """Return what another solve left, under the penalty here."""
+        gram = cls.__new__(cls)
+        gram.columns, gram.n_columns = memory.columns, objective.design.shape[1]
+        gram.precision = np.float64
+        gram.hessian = plus_l2(memory.hessian, gram._l2(objective), len(gram.columns) + 1)
+        gram.penalty = penalty.take_columns(gram.columns)
+        gram.scales = objective.coordinates.scales[:-1][gram.columns]
+        return gram
+
+    def leave(self, memory, objective):
+        """Leave the Hessian, without the penalty, to another solve."""
+        memory.columns = self.columns
+        memory.hessian = plus_l2(self.hessian, -self._l2(objective), len(self.columns) + 1)
+
+    def _l2(self, objective):
+        return objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[self.columns]
+
+    def _taken(self, values):
+        """Return what belongs to the working set and the intercept."""
+        if len(self.columns) == self.n_columns:
+            return values
+        return values[..., np.append(self.columns, self.n_columns)]
+
+    def serves(self, needed, progress):
+        """Whether it is of all columns needed, and a new one would not be faster to the end."""
+        held = np.zeros(self.n_columns, dtype=bool)
+        held[self.columns] = True
+        if (needed & ~held).any():
+            return False
+        if progress.n_iter < 1:
+            return True
+        before, now = progress.history[-2][1], progress.history[-1][1]
+        if now >= before:
+            return False
+        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
+        cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
+        return bool(gradients <= RENEWALS * (1.0 + cost))
+
+    def learn(self, change, gradient_change):
+        """Correct the Hessian by BFGS (Nocedal and Wright 2006, section 6.1)."""
+        change, gradient_change = self._taken(change).ravel(), self._taken(gradient_change).ravel()
+        curvature = float(change @ gradient_change)
+        product = self.hessian @ change
+        expected = float(change @ product)
+        if min(curvature, expected) <= np.finfo(float).tiny:
+            return
+        scaled = gradient_change / np.sqrt(curvature)
+        product /= np.sqrt(expected)
+        self.hessian += np.outer(scaled, scaled)
+        self.hessian -= np.outer(product, product)
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        here, slope = np.atleast_2d(self._taken(coef)), np.atleast_2d(self._taken(gradient))
+        n_classes, n_chosen = here.shape[0], here.shape[1] - 1
+        hessian = self.hessian.reshape(n_classes, n_chosen + 1, n_classes, n_chosen + 1)
+        # Intercepts are free, so they are eliminated: what is left is the model of weightedly centred columns.
+        corner = np.linalg.pinv(hessian[:, -1, :, -1], hermitian=True)
+        border = hessian[:, :-1, :, -1].reshape(-1, n_classes)
+        lift = corner @ border.T
+        size = n_classes * n_chosen
+        plain = hessian[:, :-1, :, :-1].reshape(size, size)
+        reduced = plain - border @ lift
+        _floor(reduced, np.diag(plain))
+        inner = slope[:, :-1].ravel() - slope[:, -1] @ lift
+        l1, low, high, scales = (
+            np.tile(values, n_classes)
+            for values in (self.penalty.l1, self.penalty.low, self.penalty.high, self.scales)
+        )
+        before = here[:, :-1].ravel()
+        after = _minimise(reduced, inner, before, l1, low, high, scales, tol)
+        target = np.atleast_2d(coef).copy()
+        target[:, self.columns] = after.reshape(n_classes, n_chosen)
+        target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before)
+        return target.reshape(coef.shape)
+
+
+class _Columns:
+    """Curvatures of the rows at an iterate and the columns of a working set: their products are never formed."""
+
+    def __init__(self, objective, penalty, chosen, coef, read):
+        self.columns = chosen
+        self.row_weight = objective.curvatures(coef)
+        self.penalty = penalty.take_columns(chosen)
+        self.scales = objective.coordinates.scales[:-1][chosen]
+        self.l2 = np.broadcast_to(objective.l2, objective.design.shape[1])[chosen]
+        self.centre = float(objective.fit_intercept)
+        self.X = read(chosen)
+
+    def serves(self, needed, progress):
+        """Whether a new one would be no better: never, as it takes a pass like any gradient."""
+        return False
+
+    def learn(self, change, gradient_change):
+        """Nothing: it is replaced after every step."""
+
+    def least(self, coef, gradient, tol):
+        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
+        n_chosen = len(self.columns)
+        mean, curvature = np.empty(n_chosen), np.empty(n_chosen)
+        total = float(self.row_weight.sum()) or 1.0
+        coordinate.column_terms(self.X, self.row_weight, total, self.centre, mean, curvature)
+        curvature += self.l2
+        before = coef[self.columns]
+        after, rows, state = before.copy(), np.zeros(len(self.row_weight)), np.zeros(4)
+        slope = gradient[self.columns] - mean * gradient[-1]
+        model = self.X, self.row_weight, total, mean, curvature, self.l2, slope, before
+        limits = self.penalty.l1, self.penalty.low, self.penalty.high, self.scales
+        sweeps = int(np.clip(SWEEP_ENTRIES // (self.X.data.size + 1), 1, MAX_SWEEPS))  # for Ctrl-C to be seen in time
+        tol = max(tol, COLUMN_FORCING / FORCING * tol)
+        while state[coordinate.SWEEPS] < MAX_ROUNDS * MAX_SWEEPS:
+            coordinate.descend_columns(*model, *limits, float(tol), sweeps, after, rows, state)
+            if state[coordinate.LARGEST] <= tol:
+                break
+        target = coef.copy()
+        target[self.columns] = after
+        target[-1] -= self.centre * (gradient[-1] + state[coordinate.TOTAL]) / total
+        return target
+
+
+def _floor(reduced, plain):
+    """Give columns that are constant, but for rounding, no curvature of the wrong sign."""
+    diagonal = np.einsum("ii->i", reduced)
+    np.maximum(diagonal, RANK * np.finfo(float).eps * plain, out=diagonal)
+
+
+def _minimise(hessian, slope, start, l1, low, high, scales, tol):
+    """Return the minimum of the quadratic with L1 and bounds, of largest violation tol unless rounds run out."""
+    value, slope = start.copy(), slope.copy()
+    state = np.zeros(3)
+    hessian = np.ascontiguousarray(hessian)
+    for _ in range(MAX_ROUNDS):
+        coordinate.descend(hessian, l1, low, high, scales, float(tol), MAX_SWEEPS, value, slope, state)
+        if state[coordinate.LARGEST] <= tol:
+            break
+        free = np.flatnonzero((value != 0.0) & (low < value) & (value < high))
+        _solve_free(hessian, free, l1, low, high, value, slope)
+    return value
+
+
+def _solve_free(hessian, free, l1, low, high, value, slope):
+    """Move the free coordinates to where the quadratic is least for their signs, or as far as signs and bounds hold."""
+    if not free.size:
+        return
+    block = hessian[np.ix_(free, free)]
+    root = np.sqrt(np.diag(block))
+    here, strength = value[free], l1[free]
+    with factoring(len(free)):
+        factor, failed = dpotrf(block / root / root[:, None], lower=1)
+    if failed or np.diag(factor).min() ** 2 <= RANK * np.finfo(float).eps * len(free):
+        return
+    move = -dpotrs(factor, (slope[free] + strength * np.sign(here)) / root, lower=1)[0] / root
+    # The first coordinate to meet zero, where L1 has its kink, or a bound.
+    low, high = low[free], high[free]
+    floor = np.where((strength > 0.0) & (here > 0.0), np.maximum(low, 0.0), low)
+    ceiling = np.where((strength > 0.0) & (here < 0.0), np.minimum(high, 0.0), high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(move > 0.0, (ceiling - here) / move, np.where(move < 0.0, (floor - here) / move, np.inf))
+    first = int(np.argmin(room))
+    part = min(1.0, room[first])
+    after = here + part * move
+    if part < 1.0:
+        after[first] = ceiling[first] if move[first] > 0.0 else floor[first]
+    after = np.clip(after, floor, ceiling)
+    change = (after - here) @ hessian[free]
+    if part < 1.0:
+        # All that would cross stopped where they would, if that is lower: many coefficients settle at once.
+        stopped = np.clip(here + move, floor, ceiling)
+        stopped_change = (stopped - here) @ hessian[free]
+
+        def promised(after, change):
+            step = after - here
+            return step @ (slope[free] + 0.5 * change[free]) + strength @ (np.abs(after) - np.abs(here))
+
+        if promised(stopped, stopped_change) < promised(after, change):
+            after, change = stopped, stopped_change
+    slope += change
+    value[free] = after
+
+
+def _search(objective, penalty, coef, total, gradient, target):
+    """Return (coef, value, gradient) after the first of the steps 1, ½, ¼, … that lowers objective + penalty."""
+    direction = target - coef
+    before = penalty.value(coef)
+    rounding = 8.0 * np.finfo(float).eps * abs(total)
+    step = 1.0
+    while step > MIN_STEP:
+        # A sum of rounded parts would miss the bounds by a rounding.
+        trial = target if step == 1.0 else penalty.clip(coef + step * direction)
+        change = penalty.value(trial) - before
+        promised = step * float(np.sum(gradient * direction)) + change
+        value, new_gradient = objective.value_gradient(trial)
+        if value + before + change <= total + ARMIJO * min(promised, 0.0) + rounding:
+            return trial, value, new_gradient
+        step *= 0.5
+    return None
