@@ -292,10 +292,11 @@ def moderate(weight):
     return weight if abs(exponent) < 100 else np.ldexp(weight, -exponent)
 
 
-def check_strength(C, total, alpha=None):
-    """Return alpha = 1 / (C · total), the strength of the penalty of the mean loss; a ValueError where it is huge."""
+def check_strength(C, total, alpha=None, l1_ratio=0.0):
+    """Return alpha = 1 / (C · total), the strength of the penalty; a ValueError where that of its L2 part is huge."""
     strength = alpha if alpha and np.isfinite(C) else 1.0 / float(C) / float(total)
-    if not strength < 1e200:  # beyond, what rounding leaves of a coefficient of zero counts as a violation
+    # Beyond, what rounding leaves of a coefficient of zero counts as a violation.
+    if not strength * (1.0 - l1_ratio) < 1e200:
         small = f"C={C} times the sum of the weights, {total:.2g}, is too small"
         cause = small if alpha is None else "alpha is too large"
         raise ValueError(f"{cause}: the penalty is {strength:.2g}. Use a larger C, a smaller alpha or larger weights.")

@@ -221,7 +221,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         problem = bind(self, X, y, sample_weight, offset, C, sampled=True)
         classes = problem.classes
         check_solver(self.solver, C, l1_ratio, self.dual, len(classes), self.bounds is not None)
-        alpha = check_strength(C, problem.total_weight, self.alpha)
+        alpha = check_strength(C, problem.total_weight, self.alpha, l1_ratio)
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
 

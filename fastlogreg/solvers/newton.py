@@ -41,9 +41,9 @@ ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 # Where a pass is dear, tol bounds the relative suboptimality that the Hessian tells, too: so much of it where that is
 # the Hessian of the iterate, and so much where it is older, or a sample's, in which a rare column may count too much.
 SURE, UNSURE = 0.25, 0.02
-# Elsewhere so many iterations more are made where it is above tol² still: with one event in 10⁵ rows all gradients are
-# small, and a violation of 10⁻⁸ is three digits of the intercept.
-MORE = 3
+# Elsewhere so many iterations more are made where it is above LEFT · tol² for each coefficient still: with one event
+# in 10⁵ rows all gradients are small, and a violation of 10⁻⁸ is three digits of the intercept.
+MORE, LEFT = 3, 10.0
 
 
 class Inverse:
@@ -219,7 +219,8 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None, memory
     objective : LogisticObjective
     start : ndarray of objective.shape
     tol : float
-        Stop when the violation is at most tol and, by the Hessian, the objective within tol² of its least, relatively.
+        Stop when the violation is at most tol and, by the Hessian, the objective within LEFT n_coef tol² of
+        its least, relatively.
         Where a pass is dear, stop within SURE · tol (UNSURE · tol by an older Hessian) of the least, whatever the
         violation. The step that tells it is taken all the same, but no longer looked at: value and violation are those
         of the iterate before.
@@ -277,7 +278,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
             if regular and 0.5 * decrement <= tol * value * (SURE if curvature.fresh else UNSURE):
                 status, coef = Status.CONVERGED, coef + direction
                 break
-        elif converged and (0.5 * decrement <= tol * tol * value or converged > MORE):
+        elif converged and (0.5 * decrement <= LEFT * objective.n_coef * tol * tol * value or converged > MORE):
             status = Status.CONVERGED
             break
         renew = curvature.worth_renewing(progress, progress.predicted_violation() if curvature.fresh else np.inf)

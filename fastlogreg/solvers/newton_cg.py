@@ -13,6 +13,7 @@ MAX_PRODUCTS = 200
 FIRST_PRODUCTS, LAST_PART = 3, 0.2
 # The residual asked of the last inner solve, as a part of what tol asks of the gradient.
 LAST_RESIDUAL = 0.3
+FAINT = 1e-10  # penalties that are not felt beside the curvature of the loss
 
 
 def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max_passes=np.inf):
@@ -93,7 +94,7 @@ def preconditioner(objective):
         # A shift of all classes at once has no curvature but the penalty's.
         shift = gradient.mean(axis=0)
         solved = np.stack([inverses[c].solve(part) for c, part in zip(curvatures, gradient - shift, strict=True)])
-        shift = np.divide(shift, penalty, out=np.zeros_like(shift), where=penalty > 0.0)
+        shift = np.divide(shift, penalty, out=np.zeros_like(shift), where=penalty > FAINT * np.diag(gram))
         return solved - solved.mean(axis=0) + shift
 
     return precondition
