@@ -274,9 +274,10 @@ assert jit.COMPILING.compiled == 4 and not jit.VERBOSE.get()
 # --- warmup -----------------------------------------------------------------------------------------------------
 
 
-def warmup(*arguments, **changes):
+def warmup(*arguments, cwd=None, **changes):
     return subprocess.run(
         [sys.executable, "-m", "fastlogreg.cli", "warmup", *arguments],
+        cwd=cwd,
         env=environment(COLUMNS=200, **changes),
         capture_output=True,
         text=True,
@@ -374,8 +375,8 @@ def test_warmup_where_nothing_can_be_kept(tmp_path):
     for folder in {path.parent for path in (tmp_path / "fastlogreg").rglob("*.py")}:
         (folder / "__pycache__").write_text("")
     nowhere = {name: blocked / "below" for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "TMPDIR")}
-    done = warmup(PYTHONPATH=tmp_path, **nowhere)
-    assert (done.returncode, done.stdout) == (2, "")
+    done = warmup(cwd=tmp_path, PYTHONPATH=tmp_path, **nowhere)
+    assert done.returncode == 2 and "kernels" not in done.stdout
     assert done.stderr.startswith("fastlogreg: there is no folder to keep compiled kernels in")
     assert "Set NUMBA_CACHE_DIR to a folder that can.\n" in done.stderr
 

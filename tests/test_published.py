@@ -57,7 +57,8 @@ def test_units_off():
 def test_grades(solver):
     """Stata's `logit`: twelve digits, of which its iterations leave the last one open by up to two."""
     X, y = as_in_stata(statsmodels.datasets.spector)
-    model = LogisticRegression(C=np.inf, solver=solver, tol=1e-12).fit(X, y)
+    tol = 1e-12 if solver != "prox-newton" else 1e-14  # the only one here that ends far from quadratically
+    model = LogisticRegression(C=np.inf, solver=solver, tol=tol).fit(X, y)
     assert units_off(certified(model, X, y), Spector.logit.params) <= 2.0
     assert units_off(log_likelihood(model, X, y), Spector.logit.llf) <= 0.5
 
