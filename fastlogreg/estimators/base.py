@@ -1,6 +1,7 @@
 """What fitted linear classifiers share: prediction in one read of X, and the way to scikit-learn's class."""
 
 import copy
+import functools
 from numbers import Real
 from typing import Any
 
@@ -38,6 +39,15 @@ class SparseCoef:
         return self
 
 
+def _check_anew(estimator, values):
+    given = {name: value for name, _, value in values}
+    validate_parameter_constraints(estimator._parameter_constraints, given, caller_name=estimator.__name__)
+
+
+# A tenth of a small fit. The key has the types, because 1, 1.0 and True are equal.
+_check_parameters = functools.lru_cache(maxsize=64)(_check_anew)
+
+
 class LinearClassifier(ClassifierMixin, BaseEstimator):
     """Prediction from ``coef_``, ``intercept_``, ``classes_``, as logistic regression defines it."""
 
@@ -49,8 +59,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
     def _validate_params(self):
         """Check the parameters; scikit-learn's own would look up the signature of the class at every fit."""
-        values = {name: getattr(self, name) for name in self._parameter_constraints}
-        validate_parameter_constraints(self._parameter_constraints, values, caller_name=type(self).__name__)
+        estimator: Any = type(self)
+        values = tuple((name, type(value := getattr(self, name)), value) for name in self._parameter_constraints)
+        try:
+            hash(values)
+        except TypeError:  # arrays and dictionaries
+            _check_anew(estimator, values)
+        else:
+            _check_parameters(estimator, values)
 
     def decision_function(self, X, offset=None):
         """Return the linear predictors eta = X coef + intercept + offset; one pass over X.
