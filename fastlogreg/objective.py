@@ -323,6 +323,12 @@ class LogisticObjective:
             product[..., -1] = 0.0
         return product
 
+    def positive_share(self):
+        """Return the share of the second of two classes in the weight of the rows."""
+        runs = [(None, None)] if self.design.runs is None else self.design.runs
+        weight, y = self._weight, self._y
+        return float(sum(weight[a:b] @ y[a:b] if weight.size else y[a:b].sum() for a, b in runs)) / self.total_weight
+
     def class_shares(self):
         """Return the share of every class in the weight of the rows."""
         weight = self._weight if self._weight.size else None

@@ -86,7 +86,7 @@ def test_the_span_of_the_rows_is_cheap():
     X, y = problem(n_rows=40, n_columns=2000)
     assert choose(40, 2000, 2) == "row-space"
     result = solve(row_space, X, y)
-    assert result.n_passes < 5.0 < solve(SOLVERS["newton-cg"].function, X, y).n_passes
+    assert result.n_passes < 7.0 < solve(SOLVERS["newton-cg"].function, X, y).n_passes / 4.0
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

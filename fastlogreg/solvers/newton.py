@@ -257,6 +257,9 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
     coef = start
     if not curvature.recall():
         coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
+    if rough and coef is start and objective.binary and objective.fit_intercept:
+        coef = start.copy()  # with rare events Newton's way from zero to their odds is long
+        coef[-1] = _logit(objective.positive_share())
     while True:
         value, gradient, *rest = (objective.value_gradient if curvature.inverse else curvature.with_hessian)(coef)
         if coef is start or value <= np.log(objective.n_classes):  # the loss at zero
@@ -325,8 +328,19 @@ def _sample_start(objective, start, tol, max_iter):
     objective.n_passes += sample.n_passes * n_sampled / n_rows
     if not result.converged:
         return start, None
+    coef = result.coef
+    if objective.binary and objective.fit_intercept:
+        # Other odds in the sample, of rows sorted by class or rare events, change the intercept and little else (King
+        # and Zeng, Political Analysis 9 (2001) 137-163).
+        coef = coef.copy()
+        coef[-1] += _logit(objective.positive_share()) - _logit(sample.positive_share())
     usable = usable and curvature.inverse.factor is not None and objective.n_coef > CHEAP_HESSIAN
-    return result.coef, curvature.inverse if usable else None
+    return coef, curvature.inverse if usable else None
+
+
+def _logit(share):
+    share = min(max(share, 1e-6), 1.0 - 1e-6)
+    return float(np.log(share / (1.0 - share)))
 
 
 def search(evaluate, coef, value, direction, decrement):

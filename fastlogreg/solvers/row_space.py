@@ -8,12 +8,10 @@ from scipy.linalg.lapack import dpotrf
 
 from fastlogreg.design import Moments, as_design
 from fastlogreg.objective import LogisticObjective
-from fastlogreg.solvers.hybrid import hybrid
-from fastlogreg.solvers.newton import RANK, newton
+from fastlogreg.solvers.newton import RANK
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.threads import factoring
 
-MAX_NEWTON = 1024  # unknowns for which newton needs no help
 # So much more than tol is asked in the span, because the scales of its coordinates are others.
 MARGIN = 0.1
 
@@ -58,8 +56,8 @@ def row_space(objective, start, *, tol, max_iter, callback=None):
         begin[..., :-1] = solve_triangular(factor, eta, lower=True, check_finite=False).T
         begin[..., -1] = start[..., -1]
         objective.n_passes += 1.0
-    solver = newton if inner.n_coef <= MAX_NEWTON else hybrid
-    first = solver(inner, begin, tol=MARGIN * tol, max_iter=max_iter, callback=callback)
+    # Products are so cheap here that newton's factors, one for each of its Hessians, take twice as long.
+    first = newton_cg(inner, begin, tol=MARGIN * tol, max_iter=max_iter, callback=callback)
     multipliers = solve_triangular(factor, first.coef[..., :-1].T, lower=True, trans="T", check_finite=False)
     coef = np.empty(objective.shape)
     coef[..., :-1] = design.rows_times(multipliers).T
