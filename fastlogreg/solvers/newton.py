@@ -23,6 +23,9 @@ RANK = 100.0
 SINGLE_WORK = 1e8
 # With this many rows per coefficient, where a pass is dear, the start is the optimum of one row in SAMPLE_PART.
 SAMPLE_RATIO = 80
+# Gradients of all rows that a Hessian at the sample's optimum saves: at 100 columns two or three, and it costs one; at
+# 500 one or none, and it costs three.
+LAST_HESSIAN = 2.0
 SAMPLE_TOL = 0.05  # of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)
 # Up to so many coefficients the Hessian rides along with the gradient nearly for free, and one kernel less is
 # compiled in a cold process.
@@ -323,7 +326,8 @@ def _sample_start(objective, start, tol, max_iter):
     n_sampled = sample.design.shape[0]
     result, curvature = _minimise(sample, start, max(tol, SAMPLE_TOL / np.sqrt(n_sampled)), max_iter, rough=True)
     usable = result.converged and curvature.inverse.null_space is None and objective.covers(sample)
-    if usable and not curvature.fresh and objective.n_coef > CHEAP_HESSIAN:
+    worth_it = CHEAP_HESSIAN < objective.n_coef and curvature.cost < LAST_HESSIAN * SAMPLE_PART
+    if usable and not curvature.fresh and worth_it:
         curvature.update(result.coef, curvature.with_hessian(result.coef)[2])
     objective.n_passes += sample.n_passes * n_sampled / n_rows
     if not result.converged:
