@@ -17,7 +17,7 @@ from fastlogreg.threads import factoring
 ARMIJO = 1e-4
 MIN_STEP = 2.0**-40
 # Pivots or eigenvalues of the scaled Hessian below this many roundings per column are treated as zero.
-RANK = 100.0
+RANK, RANK_SINGLE = 100.0, 10.0
 # Multiply-adds of a Hessian above which its products are float32: half the time, the same iterations (Kelley, SIAM
 # Review 2022), because the gradient is float64. Where a float32 pivot is too small to trust, float64 takes over.
 SINGLE_WORK = 1e8
@@ -58,7 +58,9 @@ class Inverse:
         self.scales = np.where(root > 0.0, root, scales)
         scaled = hessian / self.scales / self.scales[:, None]
         self.null_space = None
-        cut = RANK * np.finfo(precision).eps * len(scaled)
+        # In float32 only the step suffers, which a float64 gradient corrects: what counts are typical roundings.
+        rank = RANK * len(scaled) if precision == np.float64 else RANK_SINGLE * np.sqrt(len(scaled))
+        cut = rank * np.finfo(precision).eps
         with factoring(len(scaled)):
             self.factor, failed = dpotrf(scaled, lower=1)
         if not failed and np.diag(self.factor).min() ** 2 > cut:
