@@ -224,7 +224,7 @@ def _derivatives(X, y, coef, C, fit_intercept, hessian):
     return gradient, H.reshape(K * q, K * q) / n
 
 
-def polish(X, y, coef, C=1.0, fit_intercept=True, max_size=1500):
+def polish(X, y, coef, C=1.0, fit_intercept=True, max_size=2500):
     """The optimum from `coef`, by code that shares nothing with any rival: (f, coef).
 
     Damped Newton on the float64 data up to `max_size` coefficients, scipy's L-BFGS-B above.
@@ -292,6 +292,7 @@ class Entry:
     rungs: list[Rung] = field(default_factory=list)
     seconds: float = np.nan  # fastest median of a rung that reaches the target
     max_iter: int = 0
+    iteration_seconds: float = np.nan  # at most, from a fit of two
 
     def left(self, budget):
         """Seconds of the budget that the first run of each rung has not used."""
@@ -333,6 +334,7 @@ def race(
     fit_intercept=True,
     max_iter=10_000,
     progress=None,
+    hopeless=np.inf,
 ):
     """Time to relative suboptimality `target` for each rival, all in this process, taking turns.
 
@@ -341,11 +343,13 @@ def race(
     the last would not fit, and a running one is stopped by an alarm. (Where the library cannot be interrupted, its
     iterations are capped and the next rung is expected to be as much slower than the last as that was than the one
     before.) Those who reach the target repeat their rungs, `repeats` runs in all, in rotated order; medians count.
-    `progress(text)` is told what runs.
+    Where only the fastest counts, fits that take `hopeless` times what another library needed to reach the target are
+    stopped. `progress(text)` is told what runs.
     """
     y = np.asarray(y).astype(np.int64)
-    K, p = int(y.max()) + 1, X.shape[1]
-    best, best_coef = polish(X, y, np.zeros(p + 1 if K == 2 else (K, p + 1)), C, fit_intercept)
+    # The optimum is known before the race, so that a ladder can end: from ours, by code that shares nothing with it.
+    best, best_coef = polish(X, y, RIVALS[0].fit(X, y, C, 1e-11, max_iter, fit_intercept), C, fit_intercept)
+    fastest = np.inf  # fit of another library than ours that reached the target
     entries = [_line_up(rival, X, y, C, fit_intercept, budget_seconds, max_iter) for rival in rivals]
     racing = [entry for entry in entries if entry.status == "running"]
     for sweep in range(repeats):
@@ -359,12 +363,17 @@ def race(
                 if progress:
                     progress(f"{entry.rival.name}, tol {entry.rival.ladder[level]:.0e}, run {sweep + 1} of {repeats}")
                 limit = entry.left(budget_seconds) if sweep == 0 else 2 * budget_seconds
+                limit = min(limit, hopeless * fastest)
+                if not entry.rival.interruptible:
+                    entry.max_iter = int(min(entry.max_iter, max(2, 2 * limit / entry.iteration_seconds)))
                 coef = _run(entry, level, X, y, C, fit_intercept, limit)
                 if coef is None:
                     continue
                 value = entry.rungs[level].objectives[-1]
                 if value < best:
                     best, best_coef = value, coef
+                if value - best <= target * abs(best) and entry.rival.library != "fastlogreg":
+                    fastest = min(fastest, entry.rungs[level].seconds)
                 if sweep == 0 and value - best <= 0.01 * target * abs(best):
                     entry.status = "climbed"
     best = min(best, polish(X, y, best_coef, C, fit_intercept)[0])
@@ -390,8 +399,7 @@ def _line_up(rival, X, y, C, fit_intercept, budget, max_iter):
     except Exception as error:  # a rival that fails is a line in the report
         entry.status, entry.detail = "out", _words(error)
     else:
-        if not rival.interruptible:
-            entry.max_iter = int(min(max_iter, max(2, 2 * budget / seconds)))
+        entry.iteration_seconds = seconds
     return entry
 
 
