@@ -461,8 +461,9 @@ def _alarm(seconds):
 
 
 def _timed_fit(rival, X, y, C, tol, max_iter, fit_intercept, limit):
-    """(seconds, coef) of one fit on fresh copies of the data, made outside the timed region."""
-    X = X.copy() if scipy.sparse.issparse(X) else X.copy(order="K")
+    """(seconds, coef) of one fit on fresh copies of the data, made outside the timed region; a memory map is itself."""
+    if not isinstance(X, np.memmap):
+        X = X.copy() if scipy.sparse.issparse(X) else X.copy(order="K")
     y = y.copy()
     gc.collect()
     with warnings.catch_warnings(), _alarm(limit if rival.interruptible else None):

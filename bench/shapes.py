@@ -2,12 +2,14 @@
 
 Each row is one workload: fits with default settings of fastlogreg, on the shape that the row names, against the solvers
 of scikit-learn, scikit-learn-intelex, glum and liblinear, to the relative suboptimality 1e-7 of an objective computed
-outside all of them (see rivals.py for the race). `--only NAME` (a prefix) and `--seeds N` measure
-less and write nothing.
+outside all of them (see rivals.py for the race); then what scaling.py measures. Rivals that are hopeless on the first
+seed do not race on the others. The table goes to README.md, too. `--only NAME` (a prefix) and `--seeds N` measure less
+and write nothing.
 """
 
 import argparse
 import dataclasses
+import functools
 import statistics
 import sys
 import time
@@ -19,11 +21,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sklearn.datasets import load_iris
 
-from bench import data, machine, rivals
-from bench.speed import Row, in_turns, markdown, shown, words
+from bench import data, machine, rivals, scaling
+from bench.speed import Row, in_turns, markdown, measure, replace_block, shown, words
 from fastlogreg.kernels.predict import loss_slope
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- shapes:begin -->", "<!-- shapes:end -->"
 OURS = "fastlogreg auto"
 DEFAULT = (1e-8,)  # its tol where none is given
 HOPELESS = 3.0  # times the fastest rival: not the best of them
@@ -76,6 +79,8 @@ WORKLOADS = (
     Workload("4e5 × 100", lambda s: data.iid(400_000, 100, s), 4, 10),
     Workload("4e5 × 100, Gram condition 1e6", lambda s: data.correlated(400_000, 100, 1e6, s), 12, 12),
     Workload("5e5 × 50, raw units, unpenalised", lambda s: data.raw_units(500_000, 50, s), 8, C=np.inf),
+    Workload("1e7 × 50, float32", lambda s: data.iid(10_000_000, 50, s, dtype=np.float32), 5, budget=60),
+    Workload("1e7 × 50, float32, memory map", lambda s: scaling.memory_mapped(10_000_000, 50, s), 3, budget=60),
     Workload("2e5 × 200, one-hot with rare levels, dense", lambda s: _dense_one_hot(200_000, s), 6),
     Workload("8e4 × 500", lambda s: data.iid(80_000, 500, s), 3),
     Workload("2e4 × 2000, correlated", lambda s: data.correlated(20_000, 2000, 1e4, s), 6, budget=60),
@@ -108,7 +113,7 @@ def unit(X):
 
 
 def contest(workload, seeds, names, tell):
-    """The row of a workload: the smallest of the ratios over the seeds is what counts."""
+    """Yield the row of a workload: the smallest of the ratios over the seeds is what counts."""
     runs = []
     for seed in range(seeds):
         X, y = workload.make(seed)
@@ -129,7 +134,10 @@ def contest(workload, seeds, names, tell):
         entries = {entry.rival.name: entry for entry in raced.entries}
         ours = entries.pop(OURS)
         others = [entry for entry in entries.values() if entry.status == "reached"]
+        if not others:
+            raise RuntimeError(f"no rival reached the target within {workload.budget:g} s a ladder")
         best = min(others, key=lambda entry: entry.seconds)
+        names = {OURS} | {entry.rival.name for entry in others if entry.seconds < HOPELESS * best.seconds}
         runs.append((best.seconds / ours.seconds, ours, best, ours.seconds / unit(X)))
         missing = [f"{e.rival.name}: {e.status}" for e in raced.entries if e.status == "out" and "absent" in e.detail]
         del X, y
@@ -140,7 +148,7 @@ def contest(workload, seeds, names, tell):
     note = "; ".join([note, *missing])
     met = ratio >= workload.bar and max(run[3] for run in runs) <= workload.units
     bar = f"≥ {workload.bar:g}×" + (f", ≤ {workload.units:g} units" if np.isfinite(workload.units) else "")
-    return Row(workload.name, bar, f"{ratio:.3g}×", words(ours.seconds), words(best.seconds), met, note)
+    yield Row(workload.name, bar, f"{ratio:.3g}×", words(ours.seconds), words(best.seconds), met, note)
 
 
 def main():
@@ -149,22 +157,32 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ours", action="append", default=[OURS], help="further solvers of fastlogreg to race")
     arguments = parser.parse_args()
-    chosen = [w for w in WORKLOADS if not arguments.only or any(map(w.name.startswith, arguments.only))]
     names = {rival.name for rival in rivals.RIVALS if rival.library != "fastlogreg"} - {"scikit-learn sag"}
     names |= set(arguments.ours)
-    rows = []
-    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     start = time.perf_counter()
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("")
-        for workload in chosen:
-            row = contest(workload, arguments.seeds, names, lambda text: progress.update(task, description=text))
-            rows.append(row)
-            print(f"{row.what}: {row.figure} ({row.bar}), {row.ours} against {row.theirs}; {row.note}", flush=True)
+
+        def tell(text):
+            progress.update(task, description=text)
+
+        groups: dict[str, Callable] = {
+            workload.name: functools.partial(contest, workload, arguments.seeds, names, tell) for workload in WORKLOADS
+        }
+        groups |= scaling.ROWS
+        chosen = [name for name in groups if not arguments.only or name.startswith(tuple(arguments.only))]
+        rows = []
+        for name in chosen:
+            for row in measure({name: groups[name]}, tell):
+                rows.append(row)
+                print(f"{row.what}: {row.figure} ({row.bar}), {row.ours} against {row.theirs}; {row.note}", flush=True)
     Console().print(shown(rows))
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
     if not arguments.only and arguments.seeds > 1:
-        (HERE / "shapes.md").write_text(markdown(rows).replace("bench.speed", "bench.shapes"))
+        text = markdown(rows, "bench.shapes")
+        (HERE / "shapes.md").write_text(text)
+        replace_block(HERE.parent / "README.md", text, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def main():
         print(f"{row.what}: {row.figure} ({row.bar}), {row.ours} against {row.theirs}; {row.note}", flush=True)
     Console().print(shown(rows))
     if not arguments.only:
-        (HERE / "sparse.md").write_text(markdown(rows).replace("bench.speed", "bench.sparse"))
+        (HERE / "sparse.md").write_text(markdown(rows, "bench.sparse"))
 
 
 if __name__ == "__main__":

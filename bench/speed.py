@@ -79,7 +79,7 @@ def ratio_row(what, bar, ours, theirs, note="", ok=True):
                ok and ratio >= bar, note)  # fmt: skip
 
 
-def _short(n):
+def short(n):
     """8000000 as 8·10⁶."""
     zeros = len(str(n)) - len(str(n).rstrip("0"))
     return f"{str(n)[:-zeros]}·10{str(zeros).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}" if zeros else str(n)
@@ -216,7 +216,7 @@ def _fused_row(n, p, order, cores):
         9,
     )
     one, all_cores = statistics.median(times["one"]), statistics.median(times["all"])
-    what = f"loss and gradient, {_short(n)} × {p}, {order} order, vs LinearModelLoss"
+    what = f"loss and gradient, {short(n)} × {p}, {order} order, vs LinearModelLoss"
     note = f"n_threads={1 if one <= all_cores else cores}, the faster"
     return ratio_row(what, 4, statistics.median(times["ours"]), min(one, all_cores), note)
 
@@ -239,7 +239,7 @@ def _bandwidth_row(n, p, order):
         reads.append(min(_seconds(read) for _ in range(3)))
         passes.append(_seconds(lambda: objective.value_gradient(coef)))
     fraction = statistics.median(r / t for r, t in zip(reads, passes, strict=True))
-    what = f"fused pass, {_short(n)} × {p}, {order} order, of the best all-core read"
+    what = f"fused pass, {short(n)} × {p}, {order} order, of the best all-core read"
     rates = [f"{X.nbytes / 1e9 / statistics.median(t):.1f} GB/s" for t in (passes, reads)]
     return Row(what, "≥ 75 %", f"{100 * fraction:.0f} %", *rates, fraction >= 0.75)
 
@@ -337,7 +337,7 @@ def memory(n=1_000_000, p=100):
     """Peak resident memory of a fit above what was resident before, in a fresh process with its kernels loaded."""
     bar = 40 * n + 4 * p * p * 8
     for order in "CF":
-        peaks = [float(_child(PEAK.format(n=n, p=p, order=order))) for _ in range(3)]
+        peaks = [float(child(PEAK.format(n=n, p=p, order=order))) for _ in range(3)]
         peak = statistics.median(peaks)
         what = f"peak memory of a fit, {count(n)} × {p}, {order} order, above X and y"
         note = f"{peak / n:.1f} bytes a row in all"
@@ -364,7 +364,7 @@ def warm_start(n=1000, p=10, repeats=11):
     times = {name: [] for name in modules}
     for repeat in range(repeats + 1):  # the first fills the caches of the disk and of the kernels
         for name in list(modules)[:: 1 if repeat % 2 else -1]:
-            times[name].append(float(_child(START.format(n=n, p=p, module=modules[name]))))
+            times[name].append(float(child(START.format(n=n, p=p, module=modules[name]))))
     ours, theirs = (statistics.median(t[1:]) for t in times.values())
     what = f"import and first fit, {count(n)} × {p}, fresh process, warm cache, vs scikit-learn's own"
     ratio = ours / theirs
@@ -378,13 +378,13 @@ def cold_start():
         for _ in range(3):
             with tempfile.TemporaryDirectory() as cache:
                 code = START.format(n=n, p=p, module="fastlogreg")
-                times.append(float(_child(code, NUMBA_CACHE_DIR=cache)))
+                times.append(float(child(code, NUMBA_CACHE_DIR=cache)))
         seconds = statistics.median(times)
         what = f"import and first fit, {count(n)} × {p}, fresh process, empty cache"
         yield Row(what, "≤ 12 s", words(seconds), words(seconds), "", seconds <= 12.0)
 
 
-def _child(code, **environment):
+def child(code, **environment):
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, cwd=HERE.parent, env=os.environ | environment, capture_output=True, text=True, check=False
@@ -420,13 +420,13 @@ ROWS: dict[str, Callable] = {
 }
 
 
-def measure(names, tell):
-    """Rows of the named groups, in order; a group that fails becomes a row that says so."""
+def measure(groups, tell):
+    """Rows of {name: function that yields some}, in order; a group that fails becomes a row that says so."""
     rows = []
-    for name in names:
+    for name, group in groups.items():
         tell(name)
         try:
-            for row in ROWS[name]():
+            for row in group():
                 rows.append(row)
                 tell(f"{name}: {row.what}, {row.figure}")
         except Exception as error:  # the other rows still count
@@ -434,15 +434,15 @@ def measure(names, tell):
     return rows
 
 
-def markdown(rows):
-    """The table and what it was measured on, as Markdown."""
+def markdown(rows, module="bench.speed"):
+    """The table and what it was measured on and by, as Markdown."""
     lines = ["| what | bar | measured | fastlogreg | other | |", "|---|---|---|---|---|---|"]
     for row in rows:
         what = f"{row.what} ({row.note})" if row.note else row.what
         cells = what, row.bar, row.figure, row.ours, row.theirs, "met" if row.met else "**missed**"
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     facts = "; ".join(f"{name}: {value}" for name, value in machine.facts().items())
-    lines += ["", "Medians of one run of `python -m bench.speed`, in turns, on fresh copies of the data.", facts + "."]
+    lines += ["", f"Medians of one run of `python -m {module}`, in turns, on fresh copies of the data.", facts + "."]
     return "\n".join(lines) + "\n"
 
 
@@ -477,7 +477,8 @@ def main():
     columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("")
-        rows = measure(arguments.only or ROWS, lambda text: progress.update(task, description=text))
+        chosen = {name: ROWS[name] for name in arguments.only or ROWS}
+        rows = measure(chosen, lambda text: progress.update(task, description=text))
     Console().print(shown(rows))
     if not arguments.only:
         text = markdown(rows)

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench import speed
+from bench import rivals, scaling, shapes, speed
 from bench.asv import resident, starts
 
 ROOT = Path(__file__).parent.parent
@@ -70,18 +71,18 @@ def test_block_is_replaced_and_only_the_block(tmp_path):
         speed.replace_block(page, "new\n")
 
 
-def test_readme_has_room_for_the_table():
+@pytest.mark.parametrize("module", [speed, shapes])
+def test_readme_has_room_for_the_table(module):
     readme = (ROOT / "README.md").read_text()
-    assert readme.index(speed.BEGIN) < readme.index(speed.END)
+    assert readme.index(module.BEGIN) < readme.index(module.END)
 
 
-def test_a_group_that_fails_is_a_missed_row_and_the_others_are_measured(monkeypatch):
+def test_a_group_that_fails_is_a_missed_row_and_the_others_are_measured():
     def failing():
         yield row()
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr(speed, "ROWS", {"bad": failing, "good": lambda: iter([row()])})
-    rows = speed.measure(["bad", "good"], lambda text: None)
+    rows = speed.measure({"bad": failing, "good": lambda: iter([row()])}, lambda text: None)
     assert [r.met for r in rows] == [True, False, True]
     assert "no such thing" in rows[1].what
 
@@ -102,3 +103,49 @@ def test_turns_rotate_and_copies_are_not_timed():
     times = speed.in_turns({"a": contestant("a"), "b": contestant("b")}, 3)
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert {name: len(t) for name, t in times.items()} == {"a": 3, "b": 3}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        scaling.predictions(n=1000, repeats=1),
+        scaling.growth(p=3, smallest=100, largest=400, repeats=1),
+        scaling.threads(n=1000, p=3, repeats=1),
+    ],
+    ids=["predictions", "growth", "threads"],
+)
+def test_rows_of_scaling_are_measured(rows):
+    (row,) = rows
+    assert row.figure and row.bar
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, deletes an open file")
+def test_memory_maps_are_read_only_and_equal_to_arrays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = scaling.memory_mapped(50, 3, seed=0)
+    assert isinstance(X, np.memmap) and not X.flags.writeable and not list(tmp_path.iterdir())
+    again, labels = shapes.data.iid(50, 3, 0, dtype=np.float32)
+    assert np.array_equal(X, again) and np.array_equal(y, labels)
+
+
+def test_a_race_stops_the_hopeless_and_counts_the_fastest_that_is_right():
+    class Slow:
+        """Answers one seed's way only after a while."""
+
+        def __init__(self, seconds, coef):
+            self.seconds, self.coef = seconds, coef
+
+        def __call__(self, X, y, C, tol, max_iter, fit_intercept):
+            time.sleep(self.seconds if max_iter > 2 else 0.0)
+            self.coef_, self.intercept_ = self.coef[None, :-1], self.coef[-1:]
+            return self
+
+    X, y = shapes.data.iid(300, 3)
+    optimum = rivals.RIVALS[0].fit(X, y, tol=1e-12)
+    made = {
+        name: rivals.Rival(name, "scikit-learn", "sklearn", Slow(*rest), "o", ladder=(1.0,))
+        for name, rest in {"right": (0.05, optimum), "wrong": (0.0, 0.5 * optimum), "late": (5.0, optimum)}.items()
+    }
+    raced = rivals.race(X, y, rivals=list(made.values()), repeats=1, hopeless=3.0)
+    status = {entry.rival.name: entry.status for entry in raced.entries}
+    assert status == {"right": "reached", "wrong": "not reached", "late": "over budget"}
