@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from bench import rivals
+from bench import rivals, speed
 from bench.report import __main__ as report
-from bench.report import drawing, limits, race
+from bench.report import drawing, limits, race, shapes
 from bench.report.page import Picture, Section, Table, Text, to_html, to_markdown
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -183,3 +183,14 @@ def test_a_late_race_shrinks_budgets_but_not_below_a_third():
     assert race._hurried(problem, 1.2) == problem
     assert (race._hurried(problem, 0.8).budget, race._hurried(problem, 0.8).repeats) == (2.4, 2)
     assert (race._hurried(problem, -1.0).budget, race._hurried(problem, -1.0).repeats) == (1.0, 1)
+
+
+def test_table_of_shapes_is_the_last_that_was_measured(tmp_path, monkeypatch):
+    rows = [speed.Row("2e6 × 10", "≥ 5×", "6×", "1 s", "6 s", True, "lbfgs"), speed.Row("a | b", "", "", "", "", False)]
+    monkeypatch.setattr(shapes, "TABLE", tmp_path / "shapes.md")
+    shapes.TABLE.write_text(speed.markdown(rows, "bench.shapes"), encoding="utf-8")
+    page = shapes.section(report.Run())
+    (table,) = (block for block in page.blocks if isinstance(block, Table))
+    assert [row[0] for row in table.rows] == ["2e6 × 10 (lbfgs)", "a | b"]
+    assert [row[-1] for row in table.rows] == ["met", "**missed**"]
+    assert any("bench.shapes" in block.words for block in page.blocks if isinstance(block, Text) and block.note)
