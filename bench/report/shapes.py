@@ -12,8 +12,8 @@ def section(run):
     page = Section("shapes", "Every shape of data against the fastest rival")
     page.text(
         "Default settings of fastlogreg, to a relative suboptimality of 1e-7 and better, against the fastest of "
-        "scikit-learn's solvers, scikit-learn-intelex, glum and liblinear, each at the tolerance that gets there first. "
-        "**Not of this run**: `python -m bench.shapes` wrote these figures, on the machine named below."
+        "scikit-learn's solvers, scikit-learn-intelex, glum and liblinear, each at the tolerance that gets there first."
+        " **Not of this run**: `python -m bench.shapes` wrote these figures, on the machine named below."
     )
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     header, _, *rows = [_cells(line) for line in lines if line.startswith("|")]
