@@ -69,9 +69,6 @@ asv: .venv/.installed-bench ## history of ASV_COMMITS commits, HEAD~1 against HE
 	$(ASV) publish
 	@echo "Look at it with: $(BIN)/asv preview"
 
-test-long: .venv/.installed-test ## the long versions of tests
-	$(BIN)/python -m pytest -m long
-
 test-oldest: .venv-oldest/.installed-test ## the tests on the oldest supported versions
 	NUMBA_CACHE_DIR="$(CURDIR)/.venv-oldest/numba-cache" .venv-oldest/bin/python -m pytest
 

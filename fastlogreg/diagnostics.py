@@ -22,7 +22,7 @@ ROUNDING = 1e-5
 MANY_ITERATIONS, MAX_HESSIAN = 100, 5000
 
 
-def check_separation(estimator, result, objective, target, weight, name):
+def check_separation(estimator, result, objective, target, weight, classes, name):
     """Return the result with status SEPARATED and a direction of recession, and warn, if there is no finite optimum.
 
     Complete and quasi-complete separation alike; offsets play no part in it. Ordinary fits cost nothing: a Newton step
@@ -40,14 +40,16 @@ def check_separation(estimator, result, objective, target, weight, name):
     target : ndarray of shape (n_samples,)
         0 or 1, for more classes the class index, of every row.
     weight : ndarray of shape (n_samples,) or None
+    classes : ndarray of shape (n_classes,)
+        Those that are told apart appear in the message, too.
     name : str
         Of the solver.
     """
     before = objective.n_passes
     direction = _recession(result, objective, target, weight, name)
-    result = dataclasses.replace(result, n_passes=result.n_passes + objective.n_passes - before)
     if direction is None:
-        return result
+        return dataclasses.replace(result, n_passes=result.n_passes + objective.n_passes - before)
+    pairs = separation.separated_pairs(objective, target, weight, direction)
     complete = direction is result.coef
     shares = np.atleast_2d(objective.coordinates.inner(direction))
     shares = np.abs(shares - shares[:1] * (len(shares) > 1))
@@ -56,14 +58,16 @@ def check_separation(estimator, result, objective, target, weight, name):
     if complete:
         columns = columns[slopes[columns] >= CHIEF_SHARE * slopes.max()]
     where = f"chiefly by column(s) {_listed(estimator, columns)}" if columns.size else "by the intercept"
+    extent = "without error" if complete else "in some of the rows"
     warnings.warn(
-        f"The classes are separated {'without error' if complete else 'in some of the rows'}, {where}. Without a "
-        "penalty the likelihood then has no maximum: the coefficients only mark where the solver stopped on their way "
-        "to infinity. Use a finite C (C=1.0 is the default), or leave such columns out.",
+        f"The classes {_named(classes, pairs)} are separated {extent}, {where}. Without a penalty the likelihood then "
+        "has no maximum: the coefficients only mark where the solver stopped on their way to infinity. Use a finite C "
+        "(C=1.0 is the default), or leave such columns out.",
         SeparationWarning,
         stacklevel=4,
     )
-    return dataclasses.replace(result, status=Status.SEPARATED, recession=direction)
+    n_passes = result.n_passes + objective.n_passes - before
+    return dataclasses.replace(result, status=Status.SEPARATED, recession=direction, n_passes=n_passes)
 
 
 def _recession(result, objective, target, weight, name):
@@ -82,6 +86,15 @@ def _recession(result, objective, target, weight, name):
     if result.dependent.size:
         step = None  # it may lead through columns that have no part in the matter
     return separation.direction_of_recession(objective, target, weight, result.coef, step)
+
+
+def _named(classes, pairs):
+    """Return a list of all classes, or of those pairs of them that are told apart."""
+    labels = [repr(label) for label in classes.tolist()]
+    if len(pairs) == len(labels) * (len(labels) - 1) // 2 and len(labels) <= MAX_NAMES:
+        return f"{', '.join(labels[:-1])} and {labels[-1]}"
+    more = f"; and {len(pairs) - MAX_NAMES} more pairs" if len(pairs) > MAX_NAMES else ""
+    return "; ".join(f"{labels[a]} and {labels[b]}" for a, b in pairs[:MAX_NAMES]) + more
 
 
 def _listed(estimator, columns):

@@ -52,7 +52,7 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
     classes, target = encode(y)
     factors = check_penalty_factors(estimator.penalty_factors, X.shape[1], C)
     terms = Terms(factors, check_bounds(estimator.bounds, X.shape[1]), estimator.standardize)
-    weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target)
+    weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target, penalised=C < np.inf)
     total_weight = float(len(y)) if weight is None else float(weight.sum())
     weight = moderate(weight)
     if estimator.standardize and scipy.sparse.issparse(X) and not X.has_canonical_format:

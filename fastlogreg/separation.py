@@ -167,6 +167,23 @@ def direction_of_recession(objective, target, weight, coef, step=None):
     return None
 
 
+def separated_pairs(objective, target, weight, direction):
+    """Return the pairs (a, b) of classes, a < b, of which a row moves away from the other along a direction; one pass.
+
+    Parameters
+    ----------
+    objective, target, weight
+        As for `direction_of_recession`, which found the direction, of objective.shape.
+    """
+    index = np.arange(len(target)) if weight is None else np.flatnonzero(weight)
+    labels = target[index].astype(np.intp)
+    margins = _margins(objective, index, labels, direction)
+    margins[np.isinf(margins)] = 0.0
+    moves = margins > POSITIVE * margins.max()
+    moved = np.array([moves[labels == k].any(axis=0) for k in range(objective.n_classes)])
+    return np.argwhere(np.triu(moved | moved.T)).tolist()
+
+
 def _rows_of(objective, index, labels):
     sparse = objective.design.sparse
     if sparse:

@@ -226,8 +226,11 @@ def _check_total(weight):
     return weight
 
 
-def check_weight(sample_weight, class_weight, X, classes, y, target):
+def check_weight(sample_weight, class_weight, X, classes, y, target, penalised=False):
     """Return the weight of every row as float64, or None where all weights are one.
+
+    A class whose rows have no weight has an optimum only where a penalty holds its coefficients; its intercept then
+    falls until tol is reached. scikit-learn fits it too, and its BaggingClassifier counts on that.
 
     Parameters
     ----------
@@ -236,22 +239,25 @@ def check_weight(sample_weight, class_weight, X, classes, y, target):
     X : ndarray or CSR
     classes, y, target : ndarray
         Classes, labels, and targets as `encode` returns them.
+    penalised : bool, default=False
+        Whether there is a penalty.
     """
     if sample_weight is None and class_weight is None:
         return None
     index = target.astype(np.intp, copy=False)
     weight = None if sample_weight is None else check_weight_values(sample_weight, X)
     totals = np.bincount(index, weights=weight, minlength=len(classes))
-    if not totals.all():
+    if not (penalised or totals.all()):
         empty = classes.tolist()[int(np.argmin(totals))]
         raise ValueError(
-            f"All rows of class {empty!r} have zero sample_weight and do not count. Drop them or give at least one of "
-            "them a positive weight."
+            f"All rows of class {empty!r} have zero sample_weight and do not count. Drop them, give at least one of "
+            "them a positive weight, or use a penalty."
         )
     if class_weight is None:
         return weight
     if class_weight == "balanced":
-        factors = totals.sum() / (len(classes) * totals)
+        present = totals > 0.0
+        factors = np.divide(totals.sum() / present.sum(), totals, out=np.zeros(len(classes)), where=present)
     else:
         try:
             factors = compute_class_weight(class_weight, classes=classes, y=y)

@@ -51,25 +51,13 @@ DIFFERENT = {
     "the test calls a private method, _predict_proba_lr": ["test_logreg_predict_proba_multinomial"],
 }
 
-# What fastlogreg cannot do yet.
-PENDING = {
-    "tol=1e-2 bounds the violation, which leaves more to the optimum than saga's 1e-2 does; 1e-3 passes": [
-        "test_elastic_net_vs_l1_l2[1]",
-        "test_elastic_net_vs_l1_l2[100]",
-        "test_elastic_net_vs_l1_l2[1000000.0]",
-    ],
-    "LogisticRegression at tol=1e-3 is 4e-3 from the optimum's score, LogisticRegressionCV is at it": [
-        "test_scores_attribute_layout_elasticnet"
-    ],
-}
-
 # The same for sklearn_users.ini: of the users of the class, and of the common tests of the class itself.
 DIFFERENT_USERS = {
     "the numbers that the test compares with are those of a fit that stopped short of the optimum": [
         "test_multiclass_multioutput_estimator_predict_proba"
     ],
 }
-SUITES: dict = {"sklearn": (DIFFERENT, PENDING), "sklearn_users": (DIFFERENT_USERS, {})}
+SUITES: dict = {"sklearn": DIFFERENT, "sklearn_users": DIFFERENT_USERS}
 
 fits = []  # of our classes in the running test
 
@@ -93,12 +81,10 @@ def pytest_collection_modifyitems(config, items):
     """Leave out what does not concern LogisticRegression; mark the cases of the lists."""
     config.hook.pytest_deselected(items=[item for item in items if not _concerns_us(item)])
     items[:] = [item for item in items if _concerns_us(item)]
-    different, pending = SUITES[config.inipath.stem]
+    different = SUITES[config.inipath.stem]
     n_different = sum(_expect_failure(items, reason, entries) for reason, entries in different.items())
     if n_different > SHARE * len(items):
         raise pytest.UsageError(f"{n_different} of {len(items)} cases are different, more than {SHARE:.0%}")
-    for reason, entries in pending.items():
-        _expect_failure(items, reason, entries)
     for item in items:
         if hasattr(item.module, "BinomialRegressor"):
             item.module.BinomialRegressor.fit = _fit
@@ -164,7 +150,7 @@ def pytest_runtest_call(item):
 
 def pytest_terminal_summary(terminalreporter, config):
     """Count by reason."""
-    different, pending = SUITES[config.inipath.stem]
+    different = SUITES[config.inipath.stem]
     stats = terminalreporter.stats
     ran = [report for outcome in ("passed", "failed", "xfailed") for report in stats.get(outcome, [])]
     n_fit = sum(bool(dict(report.user_properties).get("fits")) for report in ran)
@@ -177,6 +163,5 @@ def pytest_terminal_summary(terminalreporter, config):
         f"an array library. {len(stats.get('passed', []))} passed. {n_different} are different on purpose: "
         f"{n_different / max(1, n_cases):.1%} of all, {n_different / max(1, len(ran)):.1%} of those run."
     )
-    for title, reasons in (("different", different), ("pending", pending)):
-        for reason in reasons:
-            terminalreporter.line(f"{expected.count(reason):4} {title}: {reason}")
+    for reason in different:
+        terminalreporter.line(f"{expected.count(reason):4} different: {reason}")

@@ -339,7 +339,6 @@ def test_classes_of_several_types():
         (polars.Series([None if i == 7 else 1 for i in range(200)]), "sample_weight contains NaN, first in row 7"),
         (np.where(np.arange(200) == 7, None, 1.0), "sample_weight contains NaN, first in row 7"),
         (np.zeros(200), "at least one non-zero"),
-        (np.where(Y == 1, 0.0, 1.0), "rows of class 1 have zero sample_weight"),
         (np.ones(199), r"sample_weight.shape == \(199,\), expected \(200,\)"),
         (np.ones((200, 2)), "1D array"),
         (pandas.DataFrame({"w": np.ones(200)}), "1D array"),
@@ -355,6 +354,12 @@ def test_classes_of_several_types():
 def test_weights_that_are_none(make, weight, message):
     with pytest.raises(ValueError, match=message):
         make().fit(X, Y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("make", [lambda: LogisticRegression(C=np.inf), few_steps], ids=["no penalty", "steps"])
+def test_a_class_without_weight_is_named_where_nothing_holds_it(make):
+    with pytest.raises(ValueError, match="All rows of class 1 have zero sample_weight"):
+        make().fit(X, Y, sample_weight=np.where(Y == 1, 0.0, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
@@ -241,6 +242,50 @@ def test_class_of_weight_zero_is_never_predicted(X, y, solver):
         rest = y != 1
         other = LogisticRegression(C=2.0).fit(X[rest], y[rest])
         np.testing.assert_allclose(model.coef_[2] - model.coef_[0], other.coef_[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["auto", *solvers.SOLVERS, "saga", "liblinear"])
+@each_data
+def test_class_of_rows_without_weight_is_kept_as_in_scikit_learn(X, y, solver):
+    """Its intercept falls until tol is reached; without an intercept there is an optimum like any other."""
+    if solver == "liblinear" and len(np.unique(y)) > 2:
+        pytest.skip("liblinear knows two classes only")
+    weight = np.where(y == 1, 0.0, 2.0)
+    model = LogisticRegression(C=0.1, solver=solver).fit(X, y, sample_weight=weight)
+    assert model.classes_.tolist() == np.unique(y).tolist() and model.result_.converged
+    assert model.predict_proba(X)[:, 1].max() < 1e-5 and np.abs(model.intercept_).max() < 100
+    theirs = SklearnLogisticRegression(C=0.1, tol=1e-6, max_iter=1000).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(model.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+    model = LogisticRegression(C=0.1, fit_intercept=False, tol=1e-12, solver=solver).fit(X, y, sample_weight=weight)
+    theirs = SklearnLogisticRegression(C=0.1, fit_intercept=False, solver="newton-cholesky", tol=1e-12)
+    np.testing.assert_allclose(model.coef_, theirs.fit(X, y, sample_weight=weight).coef_, atol=1e-8)
+
+
+def test_class_of_rows_without_weight_and_balanced_weights():
+    """The other classes are balanced."""
+    weight = np.where(Y3 == 1, 0.0, 2.0)
+    balanced = LogisticRegression(class_weight="balanced").fit(X3, Y3, sample_weight=weight)
+    n = np.bincount(Y3)
+    factor = {0: 0.5 * (n[0] + n[2]) / n[0], 1: 7.0, 2: 0.5 * (n[0] + n[2]) / n[2]}
+    given = LogisticRegression(class_weight=factor).fit(X3, Y3, sample_weight=weight)
+    np.testing.assert_allclose(balanced.coef_, given.coef_, rtol=1e-6)
+
+
+def test_many_rows_of_one_class_only():
+    """No decrement is small beside an objective that falls to zero: the violation ends the fit."""
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(300_000, 8)), np.arange(300_000) % 2
+    model = LogisticRegression().fit(Z, y, sample_weight=y.astype(float))
+    assert model.result_.status is Status.CONVERGED and model.result_.n_passes < 30
+    assert model.predict(Z[:9]).tolist() == [1] * 9
+
+
+def test_bagging_of_few_rows():
+    """Bootstrap samples are weights, and may lack a class."""
+    model = BaggingClassifier(LogisticRegression(), random_state=0, max_samples=5).fit(X3, Y3)
+    assert all(member.classes_.tolist() == [0, 1, 2] for member in model.estimators_)
+    np.testing.assert_allclose(model.predict_proba(X3).sum(axis=1), 1.0)
+    BaggingClassifier(LogisticRegression(), random_state=1).fit([[1.0], [3.0]], [1, 0])
 
 
 def test_weight_of_all_rows_is_strength_against_the_penalty():

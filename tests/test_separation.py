@@ -184,6 +184,23 @@ def test_dummy_is_named(y, storage, solver):
     assert model.result_.n_iter <= 100
 
 
+def test_classes_are_named():
+    Z = np.column_stack([X, dummy(Y)])
+    assert "The classes 0 and 1 are separated in some of the rows, " in fit(Z, Y)[1][0]
+    words = np.where(X[:, 0] > 0, "yes", "no")
+    assert "The classes 'no' and 'yes' are separated without error, " in fit(Z, words)[1][0]
+    every = np.digitize(X[:, 0], [-0.5, 0.5])
+    assert "The classes 0, 1 and 2 are separated without error, " in fit(Z, every)[1][0]
+
+
+def test_only_the_classes_told_apart_are_named():
+    labels = np.array(["a", "b", "c"])[np.where(X[:, 0] > 0.5, 2, Y)]  # a and b overlap
+    assert "The classes 'a' and 'c'; 'b' and 'c' are separated in some of the rows, " in fit(X, labels)[1][0]
+    many = np.where(X[:, 0] > 0.5, 12, np.arange(500) % 12)
+    assert "The classes 0 and 12; 1 and 12; " in (message := fit(X, many)[1][0])
+    assert "; 9 and 12; and 2 more pairs are separated" in message
+
+
 def test_two_dummies_are_both_named():
     frame = pandas.DataFrame(X, columns=list("abcdef")).assign(few=dummy(Y, 3), none=dummy(Y, 20, value=0))
     _, (message,) = fit(frame, Y)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_method_params as check_method_params
 from fastlogreg import solvers
 from fastlogreg.estimators import scoring as held_out_scoring
 from fastlogreg.estimators.base import LinearClassifier, SparseCoef
-from fastlogreg.estimators.logistic import LogisticRegression, solver_name, warn_unfinished
+from fastlogreg.estimators.logistic import LogisticRegression, solver_name, violation_tol, warn_unfinished
 from fastlogreg.path import alpha_grid, follow, null_model
 from fastlogreg.problem import bind
 from fastlogreg.validation import all_or_nothing, check_fold, check_ratios, check_solver, check_strengths
@@ -237,7 +237,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
             check_solver(self.solver, C, ratio, self.dual, problem.n_classes, self.bounds is not None)
         routed = self._routed(sample_weight, params)
         folds = self._folds(problem, sample_weight, routed)
-        options = {"tol": self.tol, "max_iter": self.max_iter}
+        options = {"tol": violation_tol(self.solver, self.tol), "max_iter": self.max_iter}
         names = [solver_name(self.solver, problem, ratio > 0.0 or self.bounds is not None) for ratio in ratios]
         rows = [(ratio, solvers.SOLVERS[name]) for ratio, name in zip(ratios, names, strict=True)]
         null = None
@@ -265,7 +265,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
                 paths.append([[of_ratio[i].result for i in back] for of_ratio in path])
         self.results_ = [[of_ratio[i].result for i in back] for of_ratio in full]
         every = [result for path in (self.results_, *paths) for of_ratio in path for result in of_ratio]
-        warn_unfinished(every, self.tol, stacklevel=4)
+        warn_unfinished(every, options["tol"], stacklevel=4)
         self.n_passes_ = 1.0 + len(folds) + (null is not None) + sum(result.n_passes for result in every)
         self.classes_ = problem.classes
         self.Cs_ = Cs

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import solvers
 from fastlogreg.estimators.base import LinearClassifier, SparseCoef
-from fastlogreg.estimators.logistic import LogisticRegression, solver_name, warn_unfinished
+from fastlogreg.estimators.logistic import LogisticRegression, solver_name, violation_tol, warn_unfinished
 from fastlogreg.path import alpha_grid, deviance_ratio, follow, null_model
 from fastlogreg.problem import bind
 from fastlogreg.validation import all_or_nothing, check_solver, check_strengths
@@ -181,10 +181,11 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         else:
             alphas = given
         name = solver_name(self.solver, problem, self.l1_ratio > 0.0 or self.bounds is not None)
-        options = {"tol": self.tol, "max_iter": self.max_iter, "null": null, "early": given is None}
+        options = {"tol": violation_tol(self.solver, self.tol), "max_iter": self.max_iter}
+        options.update(null=null, early=given is None)
         with fits_bar(self.verbose, len(alphas), "path") as done:
             points = follow(problem, alphas, self.l1_ratio, solvers.SOLVERS[name], done=done, **options)
-        warn_unfinished([point.result for point in points], self.tol, stacklevel=4)
+        warn_unfinished([point.result for point in points], options["tol"], stacklevel=4)
         coefs = np.stack([np.atleast_2d(point.result.coef) for point in points])
         self.classes_ = problem.classes
         self.alphas_ = np.array([point.alpha for point in points])

@@ -16,7 +16,7 @@ APPROXIMATE, NEAR = 0.8, 1e-9
 MAX_TRIALS = 40
 
 
-def lbfgs(objective, start, *, tol, max_iter, callback=None):
+def lbfgs(objective, start, *, tol, max_iter, callback=None, after=None):
     """Minimise by limited-memory BFGS steps, with a line search for the weak Wolfe conditions.
 
     Coordinates are centred and scaled (see Coordinates), so that units and origin do not matter; conditioning does.
@@ -30,6 +30,8 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
     max_iter : int
     callback : callable, optional
         Called after every iteration with the Progress; a true answer stops.
+    after : Result, optional
+        Of the solver that came to start; its iterations are counted and its history is continued.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None):
     Nocedal and Wright, Numerical Optimization (2006), section 7.2; line search of Lewis and Overton (2013),
     with the approximate Wolfe conditions of Hager and Zhang, SIAM Journal on Optimization 16 (2005) 170-192.
     """
-    progress = Progress(objective, tol, max_iter, callback)
+    progress = Progress(objective, tol, max_iter, callback, after)
     coordinates = objective.coordinates
     coef = start
     value, gradient = objective.value_gradient(coef)

@@ -41,6 +41,9 @@ LONGEST = 2.0**30
 UNCHANGED = 1e-4
 NOISE = 1e-9  # of a null vector of size 1
 ROUNDING = 1e-16  # the least violation to hope for, where tol is less
+# Violation above which L-BFGS goes on where no Newton step helps: offsets of 10⁴ leave hardly any curvature, and what
+# there is misleads.
+STUCK = 1e-5
 # Where a pass is dear, tol bounds the relative suboptimality that the Hessian tells, too: so much of it where that is
 # the Hessian of the iterate, and so much where it is older, or a sample's, in which a rare column may count too much.
 SURE, UNSURE = 0.25, 0.02
@@ -246,6 +249,11 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None, memory
     Nocedal and Wright, Numerical Optimization (2006), sections 3.1, 3.4 and 7.2.
     """
     result, curvature = _minimise(objective, start, tol, max_iter, callback, after, memory)
+    if result.status is Status.PRECISION and result.violation > max(tol, STUCK):
+        from fastlogreg.solvers.lbfgs import lbfgs  # which needs this module
+
+        further = lbfgs(objective, result.coef, tol=tol, max_iter=max_iter, callback=callback, after=result)
+        return replace(further, step=None)  # no Newton step, as others take it to be
     null_space = curvature.inverse.null_space
     if objective.penalised or null_space is None:
         return result
@@ -286,7 +294,10 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
             if regular and 0.5 * decrement <= tol * value * (SURE if curvature.fresh else UNSURE):
                 status, coef = Status.CONVERGED, coef + direction
                 break
-        elif converged and (0.5 * decrement <= LEFT * objective.n_coef * tol * tol * value or converged > MORE):
+        elif converged and 0.5 * decrement <= LEFT * objective.n_coef * tol * tol * value:
+            status = Status.CONVERGED
+            break
+        if converged > MORE:  # with separated classes no decrement is small beside the objective
             status = Status.CONVERGED
             break
         renew = curvature.worth_renewing(progress, progress.predicted_violation() if curvature.fresh else np.inf)
