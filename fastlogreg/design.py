@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from fastlogreg.kernels import columns
-from fastlogreg.kernels.blocks import CSR
+from fastlogreg.kernels.csr import CSR
 from fastlogreg.threads import allowed_threads
 
 # At most so many partial sums, fewer where each is large: the shape of X alone decides, never the number of threads,

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, SERIAL_WORK, split
 from fastlogreg.kernels import binary, descent, stochastic
-from fastlogreg.kernels.blocks import CSR
+from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.jit import VERBOSE
 from fastlogreg.kernels.panels import TILE

@@ -9,7 +9,7 @@ from designs import KERNEL
 from fastlogreg import design as design_module
 from fastlogreg import objective as objective_module
 from fastlogreg.design import Moments, as_design
-from fastlogreg.kernels.blocks import CSR
+from fastlogreg.kernels.csr import CSR
 from fastlogreg.objective import Coordinates, LogisticObjective
 from fastlogreg.units import column_units
 from problems import random_coef, random_problem

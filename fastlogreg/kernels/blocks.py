@@ -1,34 +1,25 @@
-"""Block primitives: the only code that knows how rows are stored.
+"""Block primitives: the only code, with csr.py, that knows how rows are stored.
 
 A block is a range of rows small enough to stay in cache between its linear predictor and its gradient, so that a
 pass reads X from memory once. Storages: C-ordered, F-ordered and CSR; float32 entries are widened as they are read.
 The implementation is chosen by the type of X, by numba at compile time and by Python where the JIT is off.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from fastlogreg.kernels.jit import kernel, pointwise
-
-
-class CSR(NamedTuple):
-    """Rows in compressed sparse form; ``shape`` is (n_samples, n_features)."""
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    n_features: int
+from fastlogreg.kernels import csr
+from fastlogreg.kernels.csr import CSR
+from fastlogreg.kernels.jit import kernel
 
 
 def _implementation(X, choices):
     """Pick one of (C, F, CSR) for a numba type or a Python value."""
-    c_order, f_order, csr = choices
+    c_order, f_order, sparse = choices
     if isinstance(X, types.BaseNamedTuple | CSR):
-        return csr
+        return sparse
     c_contiguous = X.layout == "C" if isinstance(X, types.Array) else X.flags.c_contiguous
     return c_order if c_contiguous else f_order
 
@@ -62,12 +53,7 @@ def _block_rows_f(X):
     return max(128, min(2048, 65536 // (X.shape[1] + 1) // 8 * 8))
 
 
-@kernel
-def _block_rows_csr(X):
-    return 256
-
-
-_BLOCK_ROWS = _block_rows_c, _block_rows_f, _block_rows_csr
+_BLOCK_ROWS = _block_rows_c, _block_rows_f, csr.block_rows
 
 
 def block_rows(X):
@@ -172,24 +158,7 @@ def _eta_f(X, first, last, coef, eta, ahead):
             eta[i] += c * x[i]
 
 
-@pointwise
-def plus_product(s, x, c):
-    """Return s + x c, without leave to reorder: LLVM would gather coefficients, which takes 1.6 times longer."""
-    return s + x * c
-
-
-@kernel
-def _eta_csr(X, first, last, coef, eta, ahead):
-    intercept = coef[X.n_features]
-    for i in range(first, last):
-        s = intercept
-        # Unsigned positions: a signed one carries the wraparound of negative indices.
-        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
-            s = plus_product(s, X.data[k], coef[np.uint64(X.indices[k])])
-        eta[i - first] = s
-
-
-_ETA = _eta_c, _eta_f, _eta_csr
+_ETA = _eta_c, _eta_f, csr.set_eta
 
 
 def block_eta(X, first, last, coef, eta, ahead):
@@ -253,16 +222,7 @@ def _gradient_f(X, first, last, slope, gradient, ahead):
         gradient[j] += g
 
 
-@kernel
-def _gradient_csr(X, first, last, slope, gradient, ahead):
-    for i in range(first, last):
-        s = slope[i - first]
-        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
-            j = np.uint64(X.indices[k])
-            gradient[j] = plus_product(gradient[j], s, X.data[k])
-
-
-_GRADIENT = _gradient_c, _gradient_f, _gradient_csr
+_GRADIENT = _gradient_c, _gradient_f, csr.add_gradient
 
 
 def add_block_gradient(X, first, last, slope, gradient, ahead):
@@ -302,17 +262,7 @@ def _copy_f(X, first, last, row_scale, target):
     target[:, n_columns] = row_scale
 
 
-@kernel
-def _copy_csr(X, first, last, row_scale, target):
-    target[:] = 0.0
-    for i in range(first, last):
-        scale = row_scale[i - first]
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            target[i - first, X.indices[k]] += scale * X.data[k]
-        target[i - first, X.n_features] = scale
-
-
-_COPY = _copy_c, _copy_f, _copy_csr
+_COPY = _copy_c, _copy_f, csr.copy_scaled
 
 
 def copy_scaled(X, first, last, row_scale, target):
@@ -406,17 +356,7 @@ def _moments_f(X, first, last, weight, sums, squares):
         squares[j] += t
 
 
-@kernel
-def _moments_csr(X, first, last, weight, sums, squares):
-    for i in range(first, last):
-        w = weight[i] if weight.size else 1.0
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            a = np.float64(X.data[k])
-            sums[X.indices[k]] += w * a
-            squares[X.indices[k]] += w * a * a
-
-
-_MOMENTS = _moments_c, _moments_f, _moments_csr
+_MOMENTS = _moments_c, _moments_f, csr.add_moments
 
 
 def add_block_moments(X, first, last, weight, sums, squares):
@@ -464,15 +404,7 @@ def _fill_f(X, first, last, panel):
             target[i] = source[i]
 
 
-@kernel
-def _fill_csr(X, first, last, panel):
-    panel[: X.n_features] = 0.0
-    for i in range(first, last):
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            panel[X.indices[k], i - first] += X.data[k]
-
-
-_FILL = _fill_c, _fill_f, _fill_csr
+_FILL = _fill_c, _fill_f, csr.fill
 
 
 def _fill(X, first, last, panel):
@@ -512,12 +444,7 @@ def _prefetch_f(X, first, last, part, n_parts):
         prefetch(X.ctypes.data + (j * n_rows + last) * X.itemsize, n_bytes)
 
 
-@kernel
-def _prefetch_csr(X, first, last, part, n_parts):
-    pass
-
-
-_PREFETCH = _prefetch_c, _prefetch_f, _prefetch_csr
+_PREFETCH = _prefetch_c, _prefetch_f, csr.prefetch_next
 
 
 def prefetch_next(X, first, last, part, n_parts):

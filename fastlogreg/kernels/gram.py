@@ -2,6 +2,7 @@
 
 from numba.extending import overload
 
+from fastlogreg.kernels import csr
 from fastlogreg.kernels.blocks import _implementation, pack, prefetch_next
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.panels import add_product, scale_panel
@@ -34,24 +35,7 @@ def _gram_csr(X, first, last, root, panel, gram):
     if SCATTER * entries * entries > dense * dense:
         _gram_dense(X, first, last, root, panel, gram)
         return
-    p = X.n_features
-    for i in range(first, last):
-        r = root[i - first] * root[i - first]
-        gram[p, p] += r
-        for a in range(X.indptr[i], X.indptr[i + 1]):
-            j = X.indices[a]
-            scaled = r * X.data[a]
-            gram[j, p] += scaled
-            gram[j, j] += scaled * X.data[a]
-            for b in range(a + 1, X.indptr[i + 1]):
-                k = X.indices[b]
-                product = scaled * X.data[b]
-                if j < k:
-                    gram[j, k] += product
-                elif j > k:
-                    gram[k, j] += product
-                else:  # one entry in two parts, each multiplied with the other
-                    gram[j, j] += 2.0 * product
+    csr.add_gram(X, first, last, root, gram)
 
 
 _GRAM = _gram_dense, _gram_dense, _gram_csr

@@ -10,7 +10,8 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from fastlogreg.kernels.blocks import LINE, _implementation, plus_product, prefetch
+from fastlogreg.kernels.blocks import LINE, _implementation, prefetch
+from fastlogreg.kernels.csr import plus_product
 from fastlogreg.kernels.jit import FAST, pointwise
 
 
