@@ -17,6 +17,7 @@ from fastlogreg.threads import allowed_threads
 # so that results are bitwise equal for any number of threads.
 MAX_CHUNKS = 16
 PARTIAL_DOUBLES = 2**18
+PARTIAL_WORK = 16  # least multiply-adds for each number of a partial sum, which has to be cleared, cached and added up
 # Below this many multiply-adds a parallel region costs more than it saves (about 10 microseconds).
 SERIAL_WORK = 2**17
 # One driver call runs at most this many multiply-adds (some 50 ms on one core), so that Ctrl-C is seen in time.
@@ -27,6 +28,7 @@ LOOK_COLUMNS = 1024  # of wide data
 
 # With so many entries a pass is dear enough to look at one row in SAMPLE_PART first.
 SAMPLE_WORK = 2e6
+SPARSE_ENTRY = 6  # dense entries that take as long in a pass as one that is stored with its column
 SAMPLE_PART = 8
 # A sample of the rows is read in so many runs (a power of two, as chunks are), where they are at least so long.
 SAMPLE_RUNS = 64
@@ -96,7 +98,7 @@ class ArrayDesign:
     @property
     def large(self):
         """Whether a pass is dear: worth a sample, or one pass less at the end."""
-        return self.entries_per_row * self.shape[0] >= SAMPLE_WORK
+        return self.entries_per_row * self.shape[0] * (SPARSE_ENTRY if self.sparse else 1) >= SAMPLE_WORK
 
     def rows(self, values):
         """Return row-aligned values as they are: all rows are in one place."""
@@ -126,7 +128,10 @@ class ArrayDesign:
         """
         n_rows = self.shape[0] if between is None else between[1] - between[0]
         row_work = self.entries_per_row * work
-        n_chunks = MAX_CHUNKS if not size else max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // size))
+        n_chunks = MAX_CHUNKS
+        if size:
+            most = min(PARTIAL_DOUBLES, n_rows * row_work / PARTIAL_WORK) // size
+            n_chunks = int(max(4, min(MAX_CHUNKS, most)))
         if self.runs is not None and between is None:
             n_chunks = 2 ** int(np.log2(n_chunks))
             bounds = self.runs

@@ -288,7 +288,7 @@ class LogisticObjective:
                 self._rows,
                 (padded,),
                 size=1 + q + q * q,
-                work=q / 2,
+                work=min(q, self.design.entries_per_row) / 2,
                 scratch=((q, rows), precision),
             )
             value, gradient = sums[0], sums[1 : 1 + coef.size]
@@ -310,8 +310,30 @@ class LogisticObjective:
 
     def hessian_product(self, coef, vector):
         """Return the Hessian at coef times a vector, both shaped like coef; one pass."""
-        if self.binary:
-            product = self._run(binary.hessian_product, self._rows, (coef, vector), size=coef.size, work=2)
+        return self.hessian_products(coef)(vector)
+
+    def hessian_products(self, coef):
+        """Return a function of a vector, the Hessian at coef times it; one pass each.
+
+        For two classes it keeps the curvature of every row, 8 bytes each, from the first product on: another costs as
+        much as a value and gradient, where the first has linear predictors of coef to find besides.
+        """
+        curvature = np.empty(len(self._y) if self.binary else 0)
+        products = 0
+
+        def product(vector):
+            nonlocal products
+            products += 1
+            return self._hessian_product(coef, vector, curvature, known=products > 1)
+
+        return product
+
+    def _hessian_product(self, coef, vector, curvature, known):
+        if self.binary and known:
+            product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size)
+        elif self.binary:
+            rows = *self._rows, curvature
+            product = self._run(binary.hessian_product, rows, (coef, vector), size=coef.size, work=2)
         else:
             padded, n_classes = self._shared(coef)
             shared = (padded, self._shared(vector)[0], n_classes)

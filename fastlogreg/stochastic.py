@@ -212,7 +212,9 @@ def _largest_curvature(rows, squares):
         vector /= np.abs(vector).max()  # first, as squares of entries of 1e200 overflow
         vector /= np.linalg.norm(vector)
         shared = (zeros, vector)
-        product = rows.design.run(binary.hessian_product, (y, rows.weight, EMPTY), shared, size=vector.size, work=2)
+        product = rows.design.run(
+            binary.hessian_product, (y, rows.weight, EMPTY, np.empty(y.size)), shared, size=vector.size, work=2
+        )
         before, largest = largest, float(vector @ product) / rows.total
         vector = product
         if largest - before <= 0.01 * largest:

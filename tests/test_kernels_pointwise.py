@@ -101,7 +101,9 @@ def binary_rows(eta, y, dtype=np.float64):
     value_slope = np.zeros((n, 2))
     binary.value_gradient(X, y, NONE, eta, np.zeros(1), one_row_each(n), value_slope)
     second = np.zeros((n, 1))
-    binary.hessian_product(X, y, NONE, eta, np.zeros(1), np.ones(1), one_row_each(n), second)
+    curvature = np.empty(n)
+    binary.hessian_product(X, y, NONE, eta, curvature, np.zeros(1), np.ones(1), one_row_each(n), second)
+    np.testing.assert_array_equal(second[:, 0], curvature)
     return value_slope[:, 0], value_slope[:, 1], second[:, 0]
 
 

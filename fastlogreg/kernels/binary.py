@@ -192,8 +192,8 @@ def value_gradient_hessian(X, y, weight, offset, coef, out_panel, bounds, out):
 
 
 @kernel
-def hessian_product_rows(X, y, weight, offset, coef, vector, start, stop, work, out):
-    """Add Σ w·curvature·((x, 1)·vector)·(x, 1) to out."""
+def hessian_product_rows(X, y, weight, offset, out_curvature, coef, vector, start, stop, work, out):
+    """Add Σ w·curvature·((x, 1)·vector)·(x, 1) to out; set rows of out_curvature to w·curvature."""
     size = work.shape[1]
     for first in range(start, stop, size):
         last = min(first + size, stop)
@@ -204,17 +204,42 @@ def hessian_product_rows(X, y, weight, offset, coef, vector, start, stop, work, 
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], slope)
         scale_rows(weight, first, slope)
+        for i in range(m):
+            out_curvature[first + i] = slope[i]
         scale_rows(along, 0, slope)
         add_block_gradient(X, first, last, slope, out, True)
         out[-1] += total(slope)
 
 
 @driver
-def hessian_product(X, y, weight, offset, coef, vector, bounds, out):
-    """Drive hessian_product_rows; out has p + 1 columns."""
+def hessian_product(X, y, weight, offset, out_curvature, coef, vector, bounds, out):
+    """Drive hessian_product_rows; out_curvature (n,), out has p + 1 columns."""
     work = np.empty((bounds.shape[0], 3, block_rows(X)))
     for c in prange(bounds.shape[0]):
-        hessian_product_rows(X, y, weight, offset, coef, vector, bounds[c, 0], bounds[c, 1], work[c], out[c])
+        hessian_product_rows(
+            X, y, weight, offset, out_curvature, coef, vector, bounds[c, 0], bounds[c, 1], work[c], out[c]
+        )
+
+
+@kernel
+def curvature_product_rows(X, curvature, vector, start, stop, work, out):
+    """Add Σ curvature·((x, 1)·vector)·(x, 1) to out: hessian_product_rows where curvatures, with weights, are known."""
+    size = work.size
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        slope = work[: last - first]
+        block_eta(X, first, last, vector, slope, True)
+        scale_rows(curvature, first, slope)
+        add_block_gradient(X, first, last, slope, out, True)
+        out[-1] += total(slope)
+
+
+@driver
+def curvature_product(X, curvature, vector, bounds, out):
+    """Drive curvature_product_rows; curvature (n,), out has p + 1 columns."""
+    work = np.empty((bounds.shape[0], block_rows(X)))
+    for c in prange(bounds.shape[0]):
+        curvature_product_rows(X, curvature, vector, bounds[c, 0], bounds[c, 1], work[c], out[c])
 
 
 # --- panels for BLAS --------------------------------------------------------------------------------------------

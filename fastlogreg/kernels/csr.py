@@ -6,6 +6,9 @@ import numpy as np
 
 from fastlogreg.kernels.jit import kernel, pointwise
 
+# Positions are unsigned: a signed one carries the wraparound of negative indices.
+ONE = np.uint64(1)
+
 
 class CSR(NamedTuple):
     """Rows in compressed sparse form; ``shape`` is (n_samples, n_features)."""
@@ -34,7 +37,6 @@ def set_eta(X, first, last, coef, eta, ahead):
     intercept = coef[X.n_features]
     for i in range(first, last):
         s = intercept
-        # Unsigned positions: a signed one carries the wraparound of negative indices.
         for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
             s = plus_product(s, X.data[k], coef[np.uint64(X.indices[k])])
         eta[i - first] = s
@@ -66,10 +68,10 @@ def add_moments(X, first, last, weight, sums, squares):
     """See blocks.add_block_moments."""
     for i in range(first, last):
         w = weight[i] if weight.size else 1.0
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            a = np.float64(X.data[k])
-            sums[X.indices[k]] += w * a
-            squares[X.indices[k]] += w * a * a
+        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
+            j, a = np.uint64(X.indices[k]), np.float64(X.data[k])
+            sums[j] = plus_product(sums[j], w, a)
+            squares[j] = plus_product(squares[j], w * a, a)
 
 
 @kernel
@@ -83,25 +85,30 @@ def fill(X, first, last, panel):
 
 @kernel
 def add_gram(X, first, last, root, gram):
-    """See gram.add_block_gram: entry by entry."""
-    p = X.n_features
+    """See gram.add_block_gram: entry by entry, some 1.2 ns for each pair of entries of a row."""
+    # Flat and unsigned, or every store carries the wraparound of two negative indices: 12 ms instead of 2.2 for 5e4
+    # rows of seven entries. A row's entries copied to an array first, with the intercept as one more: 8 ms.
+    flat, q, p = gram.reshape(-1), np.uint64(gram.shape[1]), np.uint64(X.n_features)
     for i in range(first, last):
         r = root[i - first] * root[i - first]
-        gram[p, p] += r
-        for a in range(X.indptr[i], X.indptr[i + 1]):
-            j = X.indices[a]
+        start, stop = np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])
+        rising = True
+        for a in range(start + ONE, stop):
+            rising &= X.indices[a - ONE] < X.indices[a]
+        flat[p * q + p] += r
+        for a in range(start, stop):
+            j = np.uint64(X.indices[a])
             scaled = r * X.data[a]
-            gram[j, p] += scaled
-            gram[j, j] += scaled * X.data[a]
-            for b in range(a + 1, X.indptr[i + 1]):
-                k = X.indices[b]
-                product = scaled * X.data[b]
-                if j < k:
-                    gram[j, k] += product
-                elif j > k:
-                    gram[k, j] += product
-                else:  # one entry in two parts, each multiplied with the other
-                    gram[j, j] += 2.0 * product
+            row = j * q
+            flat[row + p] += scaled
+            for b in range(a, stop if rising else a + ONE):
+                at = row + np.uint64(X.indices[b])
+                flat[at] = plus_product(flat[at], scaled, X.data[b])
+            for b in range(stop if rising else a + ONE, stop):
+                k = np.uint64(X.indices[b])
+                twice = 2.0 if j == k else 1.0  # one entry in two parts, each multiplied with the other
+                at = min(j, k) * q + max(j, k)
+                flat[at] = plus_product(flat[at], twice * scaled, X.data[b])
 
 
 @kernel

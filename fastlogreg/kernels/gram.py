@@ -8,8 +8,8 @@ from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.panels import add_product, scale_panel
 
 # Sparse rows are multiplied entry by entry where that is so many times fewer products than a dense panel has: one
-# scattered product takes as long as some forty in registers.
-SCATTER = 40
+# scattered product takes as long as some 25 in registers.
+SCATTER = 25
 
 
 @kernel

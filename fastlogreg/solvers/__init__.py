@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fastlogreg.objective import OWN_HESSIAN, SPARSE
 from fastlogreg.solvers.hybrid import hybrid
 from fastlogreg.solvers.lbfgs import lbfgs
-from fastlogreg.solvers.newton import SAMPLE_RATIO, newton
+from fastlogreg.solvers.newton import SAMPLE_RATIO, newton, sparse_hessian_cost
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.prox_newton import prox_newton
 from fastlogreg.solvers.row_space import row_space
@@ -44,13 +44,16 @@ SOLVERS = {
 # (two classes, sparse X) -> coefficients up to which a full Hessian beats the products that replace it.
 NEWTON_LIMITS = {
     (True, False): 8192,  # five to ten passes whatever the conditioning; the factor takes p³
-    (True, True): 256,  # the sum over rows is cheap, but the factor is dense: 476 one-hot columns take 3 times longer
+    (True, True): 1024,  # the sum over rows is cheap, but the factor is dense
     (False, False): 768,  # the Hessian costs K² p² a row; digits (650): 13 passes against 1200 of newton-cg
     (False, True): 96,  # the multinomial Hessian works on dense panels, products on the stored entries only
 }
 # Coefficients above which, without rows enough for a sample, a Hessian is made only where newton-cg did not get by
 # without.
 FIRST_WITHOUT = 256
+# Sparse X with more coefficients than that, too: p² up to which the factor is found in the time of the products that
+# it replaces, for each row and share of stored entries, and gradients that a Hessian may take as long as.
+FACTOR_SPARSE, HESSIAN_SPARSE = 1000.0, 6.0
 # Columns per row from which the span of the rows is the smaller space, and most rows for which X Xᵀ is worth a factor.
 WIDE, MOST_ROWS = 2.0, 4096
 
@@ -78,5 +81,9 @@ def choose(n_samples, n_features, n_classes, density=1.0, penalty=False):
     # With fewer rows than coefficients the Hessian is larger than X.
     if n_coef > min(NEWTON_LIMITS[n_classes == 2, sparse], n_samples):
         return "newton-cg"
+    if sparse and n_classes == 2 and n_coef > FIRST_WITHOUT:
+        factored = n_coef**2 <= FACTOR_SPARSE * n_samples * density
+        summed = sparse_hessian_cost(density * n_features, n_coef) <= HESSIAN_SPARSE
+        return "newton" if factored and summed else "newton-cg"
     sampled = n_samples >= SAMPLE_RATIO * n_coef and n_coef <= OWN_HESSIAN
     return "newton" if sampled or n_coef <= FIRST_WITHOUT else "hybrid"

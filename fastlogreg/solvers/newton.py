@@ -9,6 +9,7 @@ from scipy.linalg import eigh, qr
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
 
 from fastlogreg.design import SAMPLE_PART
+from fastlogreg.kernels.gram import SCATTER
 from fastlogreg.result import Status
 from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
 from fastlogreg.solvers.progress import Progress
@@ -34,6 +35,10 @@ CHEAP_HESSIAN = 32
 # one is not enough.
 HESSIAN_COST = {True: 16.0, False: 4.0}
 RENEWALS = 1.5
+# Gradients up to whose time a Hessian is found at every iterate. Rows in CSR with m entries take 0.6 m² ns of one
+# thread for it, or as long as a dense panel where that is less, and 3 m + 8 ns for a gradient. A sample then has to be
+# nearer to the optimum than two steps from zero, which takes more rows for each coefficient.
+CHEAP, CHEAP_RATIO = 3.0, 1000
 # Violation above which a failed Newton step is not put down to rounding, and the longest step then tried.
 SATURATED = 1e-6
 LONGEST = 2.0**30
@@ -50,6 +55,24 @@ SURE, UNSURE = 0.25, 0.02
 # Elsewhere so many iterations more are made where it is above LEFT · tol² for each coefficient still: with one event
 # in 10⁵ rows all gradients are small, and a violation of 10⁻⁸ is three digits of the intercept.
 MORE, LEFT = 3, 10.0
+
+
+def scattered(objective):
+    """Whether the Hessian is summed entry by entry of sparse rows."""
+    entries = objective.design.entries_per_row
+    return objective.binary and objective.design.sparse and SCATTER * entries**2 < objective.n_coef**2
+
+
+def hessian_cost(objective):
+    """Return the number of gradients that take as long as a Hessian."""
+    if not objective.binary or not objective.design.sparse:
+        return objective.n_coef / HESSIAN_COST[objective.binary]
+    return sparse_hessian_cost(objective.design.entries_per_row, objective.n_coef)
+
+
+def sparse_hessian_cost(entries, n_coef):
+    """Return the number of gradients that take as long as a Hessian, for two classes and so many entries a row."""
+    return 0.6 * min(entries**2, n_coef**2 / SCATTER) / (3.0 * entries + 8.0)
 
 
 class Inverse:
@@ -132,11 +155,11 @@ class _Curvature:
         self.memory = memory
         self.scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
         self.precision: type[np.floating] = np.float64
-        dear = objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK
+        dear = objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK and not scattered(objective)
         exact = objective.design.dtype == np.float32  # as it is, a panel in float32 serves for the gradient too
         if objective.binary and dear and (exact or objective.n_coef > CHEAP_HESSIAN):
             self.precision = np.float32
-        self.cost = objective.n_coef / HESSIAN_COST[objective.binary]
+        self.cost = hessian_cost(objective)
         self.pairs: deque = deque(maxlen=MEMORY)
         self.inverse: Any = None
         self.fresh = False  # whether the Hessian is that of the current iterate
@@ -199,14 +222,20 @@ class _Curvature:
             solution.reshape(self.objective.shape)[..., -1] = 0.0
         return solution
 
-    def worth_renewing(self, progress, predicted):
+    def worth_renewing(self, progress, decrement):
         """Whether the next iterate deserves a Hessian: where gradients alone would take longer to the end."""
         if self.objective.n_coef <= CHEAP_HESSIAN:
             return True
+        predicted = progress.predicted_violation() if self.fresh else np.inf
+        left = 0.5 * decrement * (predicted / progress.violation) ** 2
         if predicted <= 0.5 * progress.tol:
+            return False
+        if self.objective.design.large and left <= UNSURE * progress.tol * progress.value:
             return False
         if progress.n_iter == 0:
             return self.fresh  # a Hessian from far away; that of a sample at its optimum is near
+        if self.cost <= CHEAP:
+            return True
         before, now = progress.history[-2][1], progress.history[-1][1]
         if now >= before:
             return True
@@ -300,7 +329,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
         if converged > MORE:  # with separated classes no decrement is small beside the objective
             status = Status.CONVERGED
             break
-        renew = curvature.worth_renewing(progress, progress.predicted_violation() if curvature.fresh else np.inf)
+        renew = curvature.worth_renewing(progress, decrement)
         evaluate = curvature.with_hessian if renew else objective.value_gradient
         accepted = search(evaluate, coef, value, direction, decrement)
         if accepted is None:
@@ -331,7 +360,8 @@ def _sample_start(objective, start, tol, max_iter):
     The optimum of a sample lies within about sqrt(p / n_sampled) of the full one, relatively; its Hessian likewise.
     """
     n_rows = objective.design.shape[0]
-    if n_rows < SAMPLE_RATIO * objective.n_coef or not objective.design.large or start.any():
+    ratio = CHEAP_RATIO if scattered(objective) and hessian_cost(objective) <= CHEAP else SAMPLE_RATIO
+    if n_rows < ratio * objective.n_coef or not objective.design.large or start.any():
         return start, None
     sample = objective.sample(n_rows // SAMPLE_PART)
     if sample.total_weight == 0.0:

@@ -111,8 +111,9 @@ def conjugate_gradients(objective, coef, gradient, forcing, precondition, enough
     conjugate = preconditioned
     squared = float(np.sum(residual * preconditioned))
     first, target, promised = squared, forcing**2 * squared, 0.0
+    hessian_times = objective.hessian_products(coef)
     for n_products in range(1, max_products + 1):
-        product = objective.hessian_product(coef, conjugate)
+        product = hessian_times(conjugate)
         curvature = float(np.sum(conjugate * product))
         if curvature <= 0.0:  # flat to working precision
             break
