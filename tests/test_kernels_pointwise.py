@@ -306,6 +306,17 @@ def test_minus_infinity_is_a_class_that_cannot_be():
     np.testing.assert_allclose(total, np.logaddexp(0.5, 1.5), rtol=1e-15)
 
 
+@pytest.mark.parametrize("smallest", [0.0, 3.0, 30.0, 600.0])
+def test_sum_of_many_losses_has_the_digits_of_each(smallest):
+    eta = -np.random.default_rng(0).uniform(smallest, smallest + 4.0, FEW + 700)
+    value = np.zeros((1, 2))
+    y = np.zeros(eta.size)
+    binary.value_gradient(np.empty((eta.size, 0)), y, NONE, eta, np.zeros(1), one_chunk(eta.size), value)
+    assert_accurate(value[0, 0], [mpmath.fsum(map(exact_log1pexp, eta))], tolerance=4e-15)
+    ours = binary.total_loss(np.exp(eta), y, NONE, 0)  # blocks of more rows than one product has factors
+    assert_accurate(ours, [mpmath.fsum(map(exact_log1pexp, eta))], tolerance=4e-15)
+
+
 # --- vector loops -----------------------------------------------------------------------------------------------
 
 LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh)f?\b"
@@ -324,10 +335,11 @@ float_rows = numba.types.Array(numba.float64, 2, "C")
     ("function", "signature"),
     [
         (binary.set_loss_slope, (float_row,) * 4),
+        (binary.set_slope, (float_row,) * 4),
         (binary.set_curvature, (float_row,) * 3),
         (multinomial.set_softmax, (float_rows, float_rows, float_row, float_row, float_row)),
     ],
-    ids=["loss and slope", "curvature", "softmax"],
+    ids=["loss and slope", "slope", "curvature", "softmax"],
 )
 def test_hot_loop_is_a_vector_loop(function, signature):
     options = {name: value for name, value in function.targetoptions.items() if name != "nopython"}

@@ -21,7 +21,7 @@ from fastlogreg.kernels.blocks import (
 from fastlogreg.kernels.gram import add_block_gram, add_packed_gram
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.panels import add_weighted_sums, set_eta
-from fastlogreg.kernels.pointwise import loss_slope_curvature
+from fastlogreg.kernels.pointwise import log1p_nonnegative, log1p_unit, loss_slope_curvature, loss_terms
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------
 
@@ -33,6 +33,42 @@ def set_loss_slope(eta, y, loss, slope):
         value, first, _ = loss_slope_curvature(eta[i], y[i])
         loss[i] = value
         slope[i] = first
+
+
+@kernel
+def set_slope(eta, y, e, slope):
+    """Slope of each row, and its loss in two parts, log(1 + e) and what takes the place of eta: see total_loss."""
+    for i in range(eta.size):
+        e[i], eta[i], slope[i], _ = loss_terms(eta[i], y[i])
+
+
+# 2**FACTORS is a number.
+FACTORS = 512
+
+
+@kernel
+def total_loss(e, excess, weight, first):
+    """Sum of weight times log(1 + e) + excess over the rows of a block.
+
+    Without weights one logarithm of a product stands for hundreds; a third of the link's time was in them. Where the
+    product is so small that the rounding of 1 + e would show, every row has its own.
+    """
+    s = 0.0
+    if weight.size:
+        for i in range(e.size):
+            s += weight[first + i] * (log1p_unit(e[i]) + excess[i])
+        return s
+    for start in range(0, e.size, FACTORS):
+        part = e[start : start + FACTORS]
+        product = 1.0
+        for i in range(part.size):
+            product *= 1.0 + part[i]
+        if product > 2.0:
+            s += log1p_nonnegative(product - 1.0)
+        else:
+            for i in range(part.size):
+                s += log1p_unit(part[i])
+    return s + total(excess)
 
 
 @kernel
@@ -79,13 +115,12 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
     for first in range(start, stop, size):
         last = min(first + size, stop)
         m = last - first
-        eta, loss, slope = work[0, :m], work[1, :m], work[2, :m]
+        eta, e, slope = work[0, :m], work[1, :m], work[2, :m]
         block_eta(X, first, last, coef, eta, True)
         add_rows(offset, first, eta)
-        set_loss_slope(eta, y[first:last], loss, slope)
-        scale_rows(weight, first, loss)
+        set_slope(eta, y[first:last], e, slope)
         scale_rows(weight, first, slope)
-        out[0] += total(loss)
+        out[0] += total_loss(e, eta, weight, first)
         add_block_gradient(X, first, last, slope, gradient, True)
         gradient[-1] += total(slope)
 
@@ -102,42 +137,39 @@ def value_gradient(X, y, weight, offset, coef, bounds, out):
 
 
 @kernel
-def _set_terms(eta, y, weight, offset, first, loss, slope, root):
-    """Weighted loss and slope, and the root of the weighted curvature, of the rows of a block."""
+def _set_terms(eta, y, weight, offset, first, e, slope, root):
+    """Loss (see total_loss) and weighted slope of the rows of a block, and the root of their weighted curvature."""
     add_rows(offset, first, eta)
     for i in range(eta.size):
-        value, slope_, curvature = loss_slope_curvature(eta[i], y[i])
-        loss[i] = value
-        slope[i] = slope_
+        e[i], eta[i], slope[i], curvature = loss_terms(eta[i], y[i])
         root[i] = np.sqrt(curvature)
     if weight.size:
         for i in range(eta.size):
             w = weight[first + i]
-            loss[i] *= w
             slope[i] *= w
             root[i] *= np.sqrt(w)
 
 
 def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
-    eta, loss, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
+    eta, e, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
     block_eta(X, first, last, coef, eta, False)
-    _set_terms(eta, y[first:last], weight, offset, first, loss, slope, root[:m])
+    _set_terms(eta, y[first:last], weight, offset, first, e, slope, root[:m])
     add_block_gradient(X, first, last, slope, gradient, False)
     gradient[n_features(X)] += total(slope)
     add_block_gram(X, first, last, root, panel, hessian)
-    return total(loss)
+    return total_loss(e, eta, weight, first)
 
 
 def _add_from_panel(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
-    eta, loss, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
+    eta, e, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
     pack(X, first, last, panel)
     set_eta(coef, panel, work[0])
-    _set_terms(eta, y[first:last], weight, offset, first, loss, slope, root[:m])
+    _set_terms(eta, y[first:last], weight, offset, first, e, slope, root[:m])
     add_weighted_sums(slope, panel, gradient)
     add_packed_gram(X, first, last, root, panel, hessian)
-    return total(loss)
+    return total_loss(e, eta, weight, first)
 
 
 def _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
