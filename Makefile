@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help report test test-long lint asv-check bench speed shapes cv asv test-oldest clean
+.PHONY: help report test test-long lint asv-check bench speed shapes sparse cv asv test-oldest clean
 
 help: ## this list
 	@echo "Targets (PYTHON=$(PYTHON) makes the environment, once, in .venv):"
@@ -54,6 +54,9 @@ speed: .venv/.installed-report ## the table of speed claims, measured here
 
 shapes: .venv/.installed-report ## every shape of data against every rival, measured here (half an hour)
 	$(BIN)/python -m bench.shapes
+
+sparse: .venv/.installed-report ## fits with L1 against its rivals, measured here (minutes)
+	$(BIN)/python -m bench.sparse
 
 cv: .venv/.installed-report ## cross-validation against scikit-learn and cv.glmnet, measured here (minutes)
 	$(BIN)/python -m bench.cv

@@ -394,7 +394,7 @@ def _line_up(rival, X, y, C, fit_intercept, budget, max_iter):
         return entry
     try:
         seconds, _ = _timed_fit(rival, X, y, C, rival.ladder[0], 2, fit_intercept, budget + START_SECONDS)
-    except _OverTime:
+    except OverTime:
         entry.status, entry.detail = "over budget", "two iterations exceed it"
     except Exception as error:  # a rival that fails is a line in the report
         entry.status, entry.detail = "out", _words(error)
@@ -408,7 +408,7 @@ def _run(entry, level, X, y, C, fit_intercept, limit):
     rival, tol = entry.rival, entry.rival.ladder[level]
     try:
         seconds, coef = _timed_fit(rival, X, y, C, tol, entry.max_iter, fit_intercept, limit)
-    except _OverTime:
+    except OverTime:
         entry.status, entry.detail = "over budget", f"stopped after {limit:.1f} s in tol {tol:.0e}"
         return None
     except Exception as error:
@@ -437,19 +437,19 @@ def _words(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-class _OverTime(BaseException):
+class OverTime(BaseException):
     """Not an Exception, so that no library's own error handling swallows it."""
 
 
 @contextlib.contextmanager
-def _alarm(seconds):
-    """Raise _OverTime in the main thread after so many seconds; with None, elsewhere, or without timers, do nothing."""
+def alarm(seconds):
+    """Raise OverTime in the main thread after so many seconds; with None, elsewhere, or without timers, do nothing."""
     if seconds is None or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 
     def ring(signum, frame):
-        raise _OverTime
+        raise OverTime
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
@@ -466,7 +466,7 @@ def _timed_fit(rival, X, y, C, tol, max_iter, fit_intercept, limit):
         X = X.copy() if scipy.sparse.issparse(X) else X.copy(order="K")
     y = y.copy()
     gc.collect()
-    with warnings.catch_warnings(), _alarm(limit if rival.interruptible else None):
+    with warnings.catch_warnings(), alarm(limit if rival.interruptible else None):
         warnings.simplefilter("ignore")  # not having converged is what a loose rung is for
         start = time.perf_counter()
         coef = rival.fit(X, y, C, tol, max_iter, fit_intercept)

@@ -368,12 +368,11 @@ class LogisticObjective:
         self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), work=len(coef))
         return eta
 
-    def curvatures(self, coef):
-        """Return the weight of every row in the Hessian of two classes, (n_samples,); one pass."""
-        out = np.empty(self.design.shape[0])
-        self.design.run(predict.curvature, (*self._rows, out), (coef,))
-        self.n_passes += 1.0
-        return out / self.total_weight
+    def curvatures_at(self, predictors):
+        """Return the weight of every row in the Hessian of two classes, from X coef + intercept, (n_samples,)."""
+        eta = predictors + self._offset if self.has_offset else predictors
+        curvature = 0.25 / np.cosh(np.clip(0.5 * eta, -350.0, 350.0)) ** 2  # p (1 - p)
+        return (curvature * self._weight if self._weight.size else curvature) / self.total_weight
 
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.

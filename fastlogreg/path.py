@@ -70,8 +70,9 @@ def null_model(problem):
 def alpha_grid(problem, null, l1_ratios, n_alphas=100, span=None):
     """Return falling strengths, equally spaced by their logarithms.
 
-    The first is the least at which all coefficients are zero: max_j |gradient_j| / (l1_ratio size_j) at the null model,
-    with L2_SHARE for smaller ratios. The last is that times span. A grid of several ratios covers all of theirs.
+    The first is the least at which all coefficients are zero: max_j |gradient_j| / (l1_ratio size_j) at the null model
+    (grouped, the 2-norm over classes), with L2_SHARE for smaller ratios. The last is that times span. A grid of several
+    ratios covers all of theirs.
 
     Parameters
     ----------
@@ -91,7 +92,10 @@ def alpha_grid(problem, null, l1_ratios, n_alphas=100, span=None):
     low, high = problem.terms.bounds
     sizes, gradient = problem.sizes(), null.gradient[..., :-1]
     held = (sizes == 0.0) | np.where(gradient > 0.0, low == 0.0, high == 0.0)
-    largest = float(np.divide(np.abs(gradient), sizes, out=np.zeros_like(gradient), where=~held).max())
+    steepness = np.where(held, 0.0, np.abs(gradient))
+    if problem.terms.grouped:
+        steepness = np.linalg.norm(steepness, axis=0)
+    largest = float(np.divide(steepness, sizes, out=np.zeros_like(steepness), where=sizes > 0.0).max())
     if not largest > 0.0:
         raise ValueError(
             "No column of X is related to y at all, so that there is no strength of the penalty to begin with. Give "

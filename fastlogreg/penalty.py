@@ -1,4 +1,4 @@
-"""What is added to the smooth objective: L1 by column, and bounds."""
+"""What is added to the smooth objective: L1 by column, one class at a time or grouped, and bounds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,9 @@ from fastlogreg.objective import CONSTANT
 class Penalty:
     """Σ_j l1_j |coef_j| for low ≤ coef ≤ high, infinite elsewhere; the intercept, last in coef, is not penalised.
 
-    Several classes share strengths and bounds. The L2 part of an elastic net is smooth and belongs to
-    LogisticObjective.
+    Several classes share strengths and bounds. Grouped, |coef_j| is the 2-norm of the coefficients of column j over the
+    classes, so that a column is zero for all of them or for none; there are no bounds then. The L2 part of an elastic
+    net is smooth and belongs to LogisticObjective.
 
     Attributes
     ----------
@@ -21,16 +22,20 @@ class Penalty:
         Strength on the scale of the mean loss, not negative.
     low, high : ndarray of shape (n_features,)
         Bounds, low ≤ 0 ≤ high.
+    grouped : bool
+        Whether the classes of a column are penalised together; without effect on two classes, which are one vector.
     """
 
     l1: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    grouped: bool = False
 
     @classmethod
-    def of(cls, n_features, l1=0.0, low=-np.inf, high=np.inf):
+    def of(cls, n_features, l1=0.0, low=-np.inf, high=np.inf, grouped=False):
         """Return the penalty for numbers or arrays of shape (n_features,)."""
-        return cls(*(np.broadcast_to(np.asarray(v, dtype=np.float64), n_features).copy() for v in (l1, low, high)))
+        l1, low, high = (np.broadcast_to(np.asarray(v, dtype=np.float64), n_features).copy() for v in (l1, low, high))
+        return cls(l1, low, high, grouped)
 
     @property
     def free(self):
@@ -44,11 +49,16 @@ class Penalty:
 
     def take_columns(self, index):
         """Return the penalty of some columns."""
-        return Penalty(self.l1[index], self.low[index], self.high[index])
+        return Penalty(self.l1[index], self.low[index], self.high[index], self.grouped)
+
+    def sizes(self, columns):
+        """Return what L1 is the strength of: magnitudes, of shape (..., n_features), or (n_features,) if grouped."""
+        together = self.grouped and columns.ndim > 1
+        return np.linalg.norm(columns, axis=0) if together else np.abs(columns)
 
     def value(self, coef):
         """Return Σ l1_j |coef_j|."""
-        return float(np.sum(self.l1 * np.abs(coef[..., :-1])))
+        return float(np.sum(self.l1 * self.sizes(coef[..., :-1])))
 
     def shrink(self, columns, curvature):
         """Return argmin_v Σ l1_j |v_j| + ½ curvature_j (v_j - columns_j)² within the bounds: soft threshold, then clip.
@@ -58,8 +68,10 @@ class Penalty:
         columns : ndarray of shape (..., n_features)
         curvature : float or ndarray of shape (n_features,)
         """
-        shrunk = np.sign(columns) * np.maximum(np.abs(columns) - self.l1 / curvature, 0.0)
-        return np.clip(shrunk, self.low, self.high)
+        sizes = self.sizes(columns)
+        left = np.maximum(sizes - self.l1 / curvature, 0.0)
+        direction = np.sign(columns) if sizes.shape == columns.shape else columns / np.where(sizes > 0.0, sizes, 1.0)
+        return np.clip(direction * left, self.low, self.high)
 
     def clip(self, coef):
         """Return the coefficients within the bounds."""
@@ -70,7 +82,9 @@ class Penalty:
     def excess(self, coef, gradient):
         """Return the distance of -gradient from the subdifferential of the penalty, without intercepts.
 
-        It is what one side's derivative falls short of zero where there is room to move to that side.
+        It is what one side's derivative falls short of zero where there is room to move to that side. Grouped, it is
+        the magnitude of gradient_j + l1_j coef_j / |coef_j|, and of what of gradient_j lies outside of a ball of radius
+        l1_j where coef_j is zero.
 
         Parameters
         ----------
@@ -78,6 +92,13 @@ class Penalty:
         gradient : ndarray of the same shape
             Of the smooth part.
         """
+        if self.grouped and coef.ndim > 1:
+            sizes, steepness = self.sizes(coef), self.sizes(gradient)
+            outside = np.maximum(steepness - self.l1, 0.0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                off = gradient + self.l1 * coef / sizes
+                at_zero = np.where(outside > 0.0, gradient * (outside / steepness), 0.0)
+            return np.abs(np.where(sizes > 0.0, off, at_zero))
         right = gradient + np.where(coef >= 0.0, self.l1, -self.l1)
         left = gradient + np.where(coef > 0.0, self.l1, -self.l1)
         up = np.where(coef < self.high, -right, 0.0)
@@ -115,19 +136,20 @@ def duality_gap(objective, penalty, coef, value, gradient):
     """
     coordinates = objective.coordinates
     columns = coef[..., :-1]
-    strengths = objective.l2, penalty.l1, penalty.low, penalty.high
-    l2, l1, low, high = (np.broadcast_to(values, columns.shape) for values in strengths)
-    quadratic = 0.5 * float(np.sum(l2 * columns * columns))
-    slope = gradient[..., :-1] - coordinates.means * gradient[..., -1:] - l2 * columns
-    free = (l2 == 0.0) & (l1 == 0.0) & np.isinf(low) & np.isinf(high)
+    slope = gradient[..., :-1] - coordinates.means * gradient[..., -1:] - objective.l2 * columns
+    free = np.broadcast_to((objective.l2 == 0.0) & penalty.free, columns.shape)
     first_order = np.sum(np.abs(gradient[..., -1]) * (1.0 + np.abs(coef[..., -1] + columns @ coordinates.means)))
     first_order += np.sum((np.abs(slope) * (np.abs(columns) + 1.0 / coordinates.scales[:-1]))[free])
     slope = np.where(free, 0.0, slope)
-    room = np.where(slope < 0.0, high, -low)
-    held = (np.abs(slope) > l1) & (l2 == 0.0) & np.isinf(room)
-    share = float(np.min(l1[held] / np.abs(slope[held]), initial=1.0))
+    steepness = penalty.sizes(slope)
+    strengths = objective.l2, penalty.l1, penalty.low, penalty.high
+    l2, l1, low, high = (np.broadcast_to(values, steepness.shape) for values in strengths)
+    quadratic = 0.5 * float(np.sum(objective.l2 * columns * columns))
+    room = np.where(slope < 0.0, high, -low) if steepness.shape == slope.shape else high
+    held = (steepness > l1) & (l2 == 0.0) & np.isinf(room)
+    share = float(np.min(l1[held] / steepness[held], initial=1.0))
     # sup over w of -share·slope·w - l1 |w| - ½ l2 w² within the bounds
-    beyond = np.maximum(share * np.abs(slope) - l1, 0.0)
+    beyond = np.maximum(share * steepness - l1, 0.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         best = np.where(beyond > 0.0, np.minimum(beyond / l2, room), 0.0)
         conjugate = np.where(beyond > 0.0, best * (beyond - 0.5 * l2 * best), 0.0)
@@ -137,7 +159,7 @@ def duality_gap(objective, penalty, coef, value, gradient):
     return max(0.0, float(gap + conjugate.sum() + first_order))
 
 
-def penalise(alpha, l1_ratio, factors, bounds, sizes, units):
+def penalise(alpha, l1_ratio, factors, bounds, sizes, units, grouped=False):
     """Return l2, a float or (n_features,), and the Penalty, for the coefficients of X times units.
 
     alpha Σ_j factors_j [l1_ratio |coef_j size_j| + ½ (1 - l1_ratio) (coef_j size_j)²], coef being those of X times
@@ -155,12 +177,14 @@ def penalise(alpha, l1_ratio, factors, bounds, sizes, units):
     sizes : ndarray of shape (n_features,) or None
         All ones where None.
     units : ndarray of shape (n_features,) or float
+    grouped : bool, default=False
+        See Penalty.
     """
     low, high = bounds
     weights = 1.0 if factors is None else factors
     scale = 1.0 if sizes is None else sizes
     l2 = alpha * (1.0 - l1_ratio) * weights * scale * scale
-    return l2, Penalty.of(len(low), alpha * l1_ratio * weights * scale, low / units, high / units)
+    return l2, Penalty.of(len(low), alpha * l1_ratio * weights * scale, low / units, high / units, grouped)
 
 
 def deviations(moments, total_weight):

@@ -30,8 +30,8 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
     Parameters
     ----------
     estimator : estimator
-        With ``class_weight``, ``fit_intercept``, ``n_jobs``, ``penalty_factors``, ``bounds`` and ``standardize``; its
-        ``n_features_in_`` and ``feature_names_in_`` are set.
+        With ``class_weight``, ``fit_intercept``, ``n_jobs``, ``penalty_factors``, ``bounds``, ``standardize`` and
+        ``group_classes``; its ``n_features_in_`` and ``feature_names_in_`` are set.
     X, y, sample_weight, offset
         As for ``LogisticRegression.fit``.
     C : float, default=1.0
@@ -51,7 +51,9 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
     X, y = check_X_y(estimator, X, y)
     classes, target = encode(y)
     factors = check_penalty_factors(estimator.penalty_factors, X.shape[1], C)
-    terms = Terms(factors, check_bounds(estimator.bounds, X.shape[1]), estimator.standardize)
+    grouped = estimator.group_classes and len(classes) > 2
+    bounds = check_bounds(estimator.bounds, X.shape[1], grouped)
+    terms = Terms(factors, bounds, estimator.standardize, grouped)
     weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target, penalised=C < np.inf)
     total_weight = float(len(y)) if weight is None else float(weight.sum())
     weight = moderate(weight)
@@ -74,6 +76,7 @@ class Terms(NamedTuple):
     factors: np.ndarray | None  # (n_features,)
     bounds: tuple[np.ndarray, np.ndarray]  # of the coefficients of X
     standardize: bool
+    grouped: bool  # over several classes
 
 
 class Problem:
@@ -137,8 +140,8 @@ class Problem:
         Costs nothing, but where columns are of extreme scale or far from zero a copy of X, for all strengths, and a
         pass over it. The cost of the moments is in ``moments``, and not counted again.
         """
-        factors, bounds, standardize = self.terms
-        terms = partial(penalise, alpha, l1_ratio, factors, bounds)
+        factors, bounds, standardize, grouped = self.terms
+        terms = partial(penalise, alpha, l1_ratio, factors, bounds, grouped=grouped)
         outer = terms(None, 1.0)
         units = column_units(self.design, self._sums[1], 0.0 if standardize else outer[0])
         origins = column_origins(self.design, self._sums, self._all_weight) if self.fit_intercept else None
@@ -167,7 +170,7 @@ class Problem:
 
     def sizes(self):
         """Return what multiplies alpha in the strength of L1 of every column, (n_features,): 0 where none holds it."""
-        factors, bounds, standardize = self.terms
+        factors, bounds, standardize, _ = self.terms
         sizes = self._deviations(self.moments) if standardize else None
         return penalise(1.0, 1.0, factors, bounds, sizes, 1.0)[1].l1
 

@@ -369,10 +369,18 @@ def check_penalty_factors(factors, n_features, C):
     return factors
 
 
-def check_bounds(bounds, n_features):
-    """Return the lower and upper bounds as float64, both of shape (n_features,); infinite where there are none."""
+def check_bounds(bounds, n_features, grouped=False):
+    """Return the lower and upper bounds as float64, both of shape (n_features,); infinite where there are none.
+
+    grouped: whether several classes are penalised together.
+    """
     if bounds is None:
         return np.full(n_features, -np.inf), np.full(n_features, np.inf)
+    if grouped:
+        raise ValueError(
+            "bounds and group_classes=True do not go together with more than two classes: there is no solver for both. "
+            "Leave one of them out."
+        )
     try:
         low, high = (np.asarray(bound, dtype=np.float64) for bound in bounds)
     except (TypeError, ValueError) as error:

@@ -25,6 +25,7 @@ from fastlogreg.kernels import jit
 from fastlogreg.objective import OWN_HESSIAN
 from fastlogreg.solvers import SOLVERS
 from fastlogreg.solvers.newton import CHEAP_HESSIAN, SINGLE_WORK
+from fastlogreg.solvers.prox_newton import SPARSE_GRAM
 from fastlogreg.threads import allowed_threads
 
 FLOATS = np.float64, np.float32
@@ -90,12 +91,15 @@ def _two_classes(store):
     LogisticRegression(solver="newton", max_iter=3).fit(store(X), y)
     X, y = _rows(8, OWN_HESSIAN)
     LogisticRegression(solver="newton", max_iter=1).fit(store(X), y)
+    X, y = _rows(600, 2 * SPARSE_GRAM)  # sparse columns without the products of any two
+    LogisticRegression(C=1e3, l1_ratio=1.0, max_iter=2).fit(store(X), y)
 
 
 def _more_classes(store):
     X, y = _rows(60, 3, 3)
     for solver in SOLVERS:
         model = LogisticRegression(solver=solver, max_iter=3).fit(store(X), y)
+    LogisticRegression(C=1e3, l1_ratio=1.0, group_classes=True, max_iter=3).fit(store(X), y)
     _predict(model, store(X))
 
 

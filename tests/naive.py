@@ -162,22 +162,34 @@ def suboptimality(X, y, coef, *, weight=None, offset=None, l2=0.0):
     return 0.5 * slopes @ np.linalg.lstsq(curvatures, slopes, rcond=None)[0]
 
 
-def penalty(coef, l1=0.0, low=-np.inf, high=np.inf):
-    """Σ l1_j |coef_j|, intercept not counted; infinite outside of the bounds."""
+def penalty(coef, l1=0.0, low=-np.inf, high=np.inf, grouped=False):
+    """Σ l1_j |coef_j|, intercept not counted; infinite outside of the bounds. Grouped, |·| is a 2-norm over classes."""
     columns = coef[..., :-1]
     inside = np.all((low <= columns) & (columns <= high))
-    return float(np.sum(l1 * np.abs(columns))) if inside else np.inf
+    sizes = np.sqrt((columns**2).sum(axis=0)) if grouped else np.abs(columns)
+    return float(np.sum(l1 * sizes)) if inside else np.inf
 
 
-def penalty_violation(X, y, coef, *, l1=0.0, low=-np.inf, high=np.inf, weight=None, fit_intercept=True, **terms):
+def penalty_violation(
+    X, y, coef, *, l1=0.0, low=-np.inf, high=np.inf, grouped=False, weight=None, fit_intercept=True, **terms
+):
     """As kkt_violation with L1 and bounds: how far -derivative lies from the interval that balances it.
 
     The interval is l1 · sign(coef), [-l1, l1] at zero, without end to the right at the upper bound and to the left at
-    the lower.
+    the lower. Grouped, it is l1 times the unit vector along the column's coefficients, a ball of radius l1 at zero.
     """
     full = gradient(X, y, coef, weight=weight, fit_intercept=fit_intercept, **terms)
     full[..., :-1] -= means(X, weight) * full[..., -1:]
     columns = coef[..., :-1]
+    if grouped:
+        distance = np.abs(full)
+        for j, strength in enumerate(np.broadcast_to(l1, columns.shape[1])):
+            size, steepness = np.linalg.norm(columns[:, j]), np.linalg.norm(full[:, j])
+            if size > 0.0:
+                distance[:, j] = np.abs(full[:, j] + strength * columns[:, j] / size)
+            else:
+                distance[:, j] *= max(0.0, 1.0 - strength / steepness) if steepness > 0.0 else 0.0
+        return float(np.max(distance / scales(X, weight, fit_intercept)))
     least = np.where(columns > 0, l1, -np.asarray(l1) * np.ones_like(columns))
     most = np.where(columns < 0, -np.asarray(l1), np.asarray(l1) * np.ones_like(columns))
     least = np.append(np.where(columns == low, -np.inf, least), np.zeros_like(coef[..., -1:]), axis=-1)

@@ -76,7 +76,7 @@ def test_defaults_are_those_of_scikit_learn():
     theirs = {"penalty": "deprecated", "C": 1.0, "l1_ratio": 0.0, "dual": False, "tol": 1e-4, "fit_intercept": True}
     theirs |= {"intercept_scaling": 1, "class_weight": None, "random_state": None, "solver": "lbfgs", "max_iter": 100}
     theirs |= {"verbose": 0, "warm_start": False, "n_jobs": None}
-    own = {"alpha": None, "penalty_factors": None, "bounds": None, "standardize": False}
+    own = {"alpha": None, "penalty_factors": None, "bounds": None, "standardize": False, "group_classes": False}
     ours = {name: parameter.default for name, parameter in inspect.signature(LogisticRegression).parameters.items()}
     assert list(ours) == [*theirs, *own]
     assert {name: ours[name] for name in own} == own

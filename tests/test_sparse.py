@@ -3,7 +3,6 @@
 import itertools
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ import naive
 from designs import KERNEL, USER, integers, messy_csr
 from fastlogreg import LogisticRegression
 from fastlogreg.design import as_design
-from fastlogreg.kernels.coordinate import column_terms, descend, least
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.penalty import Penalty, deviations, penalise
 from fastlogreg.result import Status
 from fastlogreg.solvers import SOLVERS, choose
-from problems import BINARY, SEVERAL, SOLVABLE, drawn, random_problem, with_columns, with_rows
+from fastlogreg.solvers.by_columns import Columns
+from problems import BINARY, SEVERAL, SOLVABLE, Problem, drawn, random_problem, with_columns, with_rows
 
 TOL = 1e-9
 X, Y = BINARY.X, BINARY.y.astype(int)
@@ -67,67 +66,6 @@ def violation_of(model, X, y, *, l1, l2=0.0, **terms):
 
 
 # --- the penalty ------------------------------------------------------------------------------------------------
-
-
-@given(
-    st.floats(-3, 3),
-    st.floats(-3, 3),
-    st.floats(0.1, 3),
-    st.floats(0, 2),
-    st.floats(-2, 0),
-    st.floats(0, 2),
-)
-def test_least_along_a_coordinate(value, slope, curvature, l1, low, high):
-    """No point of a grid is better, and the twin's twin of it, `shrink`, agrees."""
-    found = least(value, slope, curvature, l1, low, high)
-    grid = np.append(np.linspace(low, high, 101), 0.0)
-
-    def function(v):
-        return slope * (v - value) + 0.5 * curvature * (v - value) ** 2 + l1 * np.abs(v)
-
-    assert low <= found <= high
-    assert function(found) <= function(grid).min() + 1e-12
-    shrunk = Penalty.of(1, l1, low, high).shrink(np.array([value - slope / curvature]), curvature)
-    assert found == pytest.approx(shrunk[0], abs=1e-12)
-
-
-def test_a_flat_coordinate_stays_or_vanishes():
-    assert least(2.0, 0.1, 0.0, 0.5, -1.0, 3.0) == 0.0
-    assert least(2.0, 0.0, 0.0, 0.0, -1.0, 3.0) == 2.0
-
-
-def test_descent_minimises_the_quadratic():
-    rng = np.random.default_rng(0)
-    root = rng.normal(size=(8, 6))
-    hessian, slope, l1 = root.T @ root, rng.normal(size=6), np.full(6, 0.3)
-    low, high = np.full(6, -0.2), np.full(6, np.inf)
-    value, slopes, state = np.zeros(6), slope.copy(), np.zeros(3)
-    for _ in range(300):
-        descend(hessian, l1, low, high, np.ones(6), 1e-13, 100, value, slopes, state)
-    np.testing.assert_allclose(slopes, slope + hessian @ value, atol=1e-12)
-    assert Penalty.of(6, 0.3, -0.2).excess(value, slopes).max() < 1e-12
-
-
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("storage", [np.asarray, np.asfortranarray, scipy.sparse.csr_array, messy_csr])
-def test_terms_of_columns(storage, fit_intercept):
-    """Their weighted means and curvatures, and the row weights themselves, against the twin's Hessian."""
-    problem = with_rows(random_problem(40, 7))
-    matrix = np.round(problem.X)
-    coef = np.linspace(-1, 1, 8)
-    objective = LogisticObjective(as_design(storage(matrix)), problem.y, weight=problem.weight, offset=problem.offset)
-    row_weight = objective.curvatures(coef)
-    total = problem.weight.sum()
-    expected = problem.weight * naive.curvature(naive.decision(matrix, coef, problem.offset)) / total
-    np.testing.assert_allclose(row_weight, expected, rtol=1e-13)
-    index = np.array([1, 4, 6])
-    mean, curvature = np.empty(3), np.empty(3)
-    taken = objective.design.columns()(index)
-    column_terms(taken, row_weight, float(row_weight.sum()), float(fit_intercept), mean, curvature)
-    hessian = naive.hessian(matrix, coef, problem.weight, problem.offset) / total
-    means = hessian[index, -1] / hessian[-1, -1] * fit_intercept
-    np.testing.assert_allclose(mean, means, atol=1e-13)
-    np.testing.assert_allclose(curvature, np.diag(hessian)[index] - means**2 * hessian[-1, -1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("storage", [np.asarray, np.asfortranarray, scipy.sparse.csr_array])
@@ -259,14 +197,25 @@ def test_a_large_sparse_working_set_is_taken_by_columns(monkeypatch):
     rows = scipy.sparse.random_array((3000, 1200), density=0.01, rng=rng, format="csr")
     y = (rows @ rng.normal(size=1200) + 0.1 * rng.logistic(size=3000) > 0).astype(int)
     module = sys.modules["fastlogreg.solvers.prox_newton"]
-    models, made = [], module._Columns.__init__
-    monkeypatch.setattr(module._Columns, "__init__", lambda self, *rest: models.append(self) or made(self, *rest))
+    models, made = [], Columns.__init__
+    monkeypatch.setattr(Columns, "__init__", lambda self, *rest: models.append(self) or made(self, *rest))
     found = LogisticRegression(C=10.0, l1_ratio=1.0, tol=1e-9).fit(rows, y)
     assert models
     monkeypatch.setattr(module._Model, "_by_columns", lambda *_: False)
     expected = LogisticRegression(C=10.0, l1_ratio=1.0, tol=1e-9).fit(rows, y)
     np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-4)
     np.testing.assert_array_equal(found.coef_ == 0.0, expected.coef_ == 0.0)
+
+
+def test_a_weak_penalty_on_sparse_columns():
+    """Conjugate gradients take over where sweeps crawl: few models, each of few sweeps."""
+    rng = np.random.default_rng(0)
+    rows = scipy.sparse.random_array((3000, 2000), density=0.01, rng=rng, format="csr")
+    y = (rows @ rng.normal(size=2000) + 0.1 * rng.logistic(size=3000) > 0).astype(np.float64)
+    problem, penalty = Problem(rows.toarray(), y), Penalty.of(2000, 1e-6)
+    result = solve(problem, penalty, tol=1e-8, X=rows)
+    assert_optimal(problem, penalty, result, tol=1e-8)
+    assert result.n_iter <= 15
 
 
 def test_support_by_brute_force():
@@ -415,27 +364,6 @@ def test_names_of_solvers(solver):
     assert choose(100, 5, 2, penalty=True) == "prox-newton"
 
 
-@pytest.mark.parametrize("case", range(9))
-def test_glmnet(case):
-    """glmnet's results as statsmodels ships them.
-
-    They come with data rounded to two digits, on which none of glmnet's conventions reproduces them to more than one
-    (statsmodels itself allows 30 %): so the objective must be better, too.
-    """
-    import statsmodels.genmod.tests.results.glmnet_r_results as shipped
-
-    data = np.loadtxt(Path(shipped.__file__).parent / "enet_binomial.csv", delimiter=",")
-    l1_ratio, alpha, *coef = getattr(shipped, f"rslt_binomial_{case}")
-    model = LogisticRegression(alpha=alpha, l1_ratio=l1_ratio, fit_intercept=False).fit(data[:, 1:], data[:, 0])
-    np.testing.assert_allclose(model.coef_[0], coef, atol=1e-2, rtol=0.3)
-
-    def value(coef):
-        smooth = naive.objective(data[:, 1:], data[:, 0], coef, l2=alpha * (1 - l1_ratio))
-        return smooth + naive.penalty(coef, alpha * l1_ratio)
-
-    assert value(parameters(model)) < value(np.append(coef, 0.0))
-
-
 @each_data
 def test_alpha_is_another_spelling_of_C(X, y):
     weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
@@ -506,8 +434,12 @@ def test_bounds_are_active_where_the_multipliers_say(X, y, options):
     assert model.coef_.min() >= -0.2
     assert model.coef_.max() <= 0.3
     assert np.isin(model.coef_, [-0.2, 0.3]).any()
-    free = LogisticRegression(**options).fit(X, y)
-    assert free.coef_.max() > 0.3 or free.coef_.min() < -0.2
+    best = model.result_.objective
+    for column in range(X.shape[1]):  # without a bound something changes only if it is active
+        low, high = np.full(X.shape[1], -0.2), np.full(X.shape[1], 0.3)
+        low[column], high[column] = -np.inf, np.inf
+        better = best - LogisticRegression(bounds=(low, high), **options).fit(X, y).result_.objective
+        assert (better > 1e-6) == np.isin(model.coef_[:, column], [-0.2, 0.3]).any(), better
 
 
 def test_positive_coefficients():

@@ -81,7 +81,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3), at the l1_ratio of the best.
     keep_predictions : bool, default=False
         Keep what each fold predicts for the rows it holds out, ``out_of_fold_``.
-    penalty_factors, bounds, standardize
+    penalty_factors, bounds, standardize, group_classes
         As for ``LogisticRegression``; deviations are those in the fold.
 
     Attributes
@@ -165,6 +165,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         penalty_factors=None,
         bounds=None,
         standardize=False,
+        group_classes=False,
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -188,6 +189,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
         self.penalty_factors = penalty_factors
         self.bounds = bounds
         self.standardize = standardize
+        self.group_classes = group_classes
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""

@@ -39,7 +39,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
 
     The parameters are those of scikit-learn 1.9 with the meaning they have there, except that the defaults of
     ``solver``, ``tol`` and ``max_iter`` find the optimum, and that ``n_jobs`` has an effect; ``alpha``,
-    ``penalty_factors``, ``bounds`` and ``standardize`` are our own.
+    ``penalty_factors``, ``bounds``, ``standardize`` and ``group_classes`` are our own.
 
     Parameters
     ----------
@@ -96,6 +96,9 @@ class LogisticRegression(SparseCoef, LinearClassifier):
     standardize : bool, default=False
         Whether to penalise the coefficients that columns of unit variance would have. X is not rewritten, coefficients
         and bounds are those of X; a constant column counts by its root mean square.
+    group_classes : bool, default=False
+        Whether a column comes in for all of more than two classes or for none: ‖w‖₁ is then Σ_j (Σ_k w_kj²)^½, glmnet's
+        type.multinomial="grouped". Not together with ``bounds``.
 
     Attributes
     ----------
@@ -140,6 +143,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         "penalty_factors": ["array-like", None],
         "bounds": [tuple, list, None],
         "standardize": ["boolean"],
+        "group_classes": ["boolean"],
     }
 
     def __init__(
@@ -163,6 +167,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         penalty_factors=None,
         bounds=None,
         standardize=False,
+        group_classes=False,
     ):
         self.penalty = penalty
         self.C = C
@@ -182,6 +187,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         self.penalty_factors = penalty_factors
         self.bounds = bounds
         self.standardize = standardize
+        self.group_classes = group_classes
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: under the name "liblinear" only two classes are accepted."""

@@ -51,7 +51,7 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         Show a progress bar.
     n_jobs : int, optional
         Threads; None for all cores that the process is allowed.
-    penalty_factors, bounds, standardize
+    penalty_factors, bounds, standardize, group_classes
         As for ``LogisticRegression``. glmnet's default is ``standardize=True``.
 
     Attributes
@@ -104,6 +104,7 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
                 "penalty_factors",
                 "bounds",
                 "standardize",
+                "group_classes",
             )
         },
     }
@@ -125,6 +126,7 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         penalty_factors=None,
         bounds=None,
         standardize=False,
+        group_classes=False,
     ):
         self.l1_ratio = l1_ratio
         self.alphas = alphas
@@ -140,6 +142,7 @@ class LogisticRegressionPath(SparseCoef, LinearClassifier):
         self.penalty_factors = penalty_factors
         self.bounds = bounds
         self.standardize = standardize
+        self.group_classes = group_classes
 
     @all_or_nothing
     def fit(self, X, y, sample_weight=None, offset=None):

@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 
 from fastlogreg.kernels import pointwise
-from fastlogreg.kernels.binary import add_rows, scale_rows, set_curvature, set_loss_slope
+from fastlogreg.kernels.binary import set_loss_slope
 from fastlogreg.kernels.blocks import block_eta, block_rows
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.multinomial import set_softmax
@@ -85,27 +85,6 @@ def log_probability(X, offset, out_prob, coef, bounds):
     work = np.empty((bounds.shape[0], 1, block_rows(X)))
     for c in prange(bounds.shape[0]):
         log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
-
-
-@kernel
-def curvature_rows(X, y, weight, offset, coef, start, stop, work, out_curvature):
-    """Set rows of the weighted curvature of two classes."""
-    size = work.size
-    for first in range(start, stop, size):
-        last = min(first + size, stop)
-        eta = work[: last - first]
-        block_eta(X, first, last, coef, eta, False)
-        add_rows(offset, first, eta)
-        set_curvature(eta, y[first:last], out_curvature[first:last])
-        scale_rows(weight, first, out_curvature[first:last])
-
-
-@driver
-def curvature(X, y, weight, offset, out_curvature, coef, bounds):
-    """Weighted curvatures out_curvature (n,) of two classes for coef (p + 1,)."""
-    work = np.empty((bounds.shape[0], block_rows(X)))
-    for c in prange(bounds.shape[0]):
-        curvature_rows(X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_curvature)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.design import SAMPLE_PART
-from fastlogreg.kernels import coordinate
 from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
+from fastlogreg.solvers import quadratic
+from fastlogreg.solvers.by_columns import Columns
 from fastlogreg.solvers.newton import (
     ARMIJO,
     MIN_STEP,
@@ -20,24 +20,19 @@ from fastlogreg.solvers.newton import (
 )
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
-from fastlogreg.threads import factoring
 
 # Up to so many columns all are in the working set.
 ALL_COLUMNS = 128
-# A working set grows by at most so many columns, or half of those that are not zero where these are more; where so many
-# do not violate their conditions, at least so many others, or a tenth, are taken along.
-GROWTH, SPARE = 100, 20
-# How exactly a quadratic model is solved: this part of the violation at hand.
-FORCING = 1e-3
-MAX_SWEEPS, MAX_ROUNDS = 100, 100
+# A working set grows by at most so many columns, or half of those that are not zero where these are more; where no
+# other solve will use it, by as many as are not zero, or to where a Hessian costs GROWTH_PASSES. Where so many do not
+# violate their conditions, at least so many others, or a tenth, are taken along, and near to all columns, all.
+GROWTH, SPARE, GROWTH_PASSES, NEARLY_ALL = 100, 20, 4.0, 0.7
 # A Hessian takes as long as so many gradients per column; how many are expected where one is not enough.
 HESSIAN_COST = 16.0
 RENEWALS = 1.5
 # Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
 # of dense ones unless there are more rows than columns.
 SPARSE_GRAM, DENSE_GRAM = 256, 1024
-COLUMN_FORCING = 0.1  # as FORCING, where each sweep costs a read of the columns
-SWEEP_ENTRIES = 10**8
 # Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
 RIDGE, EXACT_AFTER = 1e-5, 12
 ROUNDING = 1e-16  # the least violation to hope for
@@ -61,7 +56,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     objective : LogisticObjective
     start : ndarray of objective.shape
     penalty : Penalty, optional
-        L1 and bounds; none by default.
+        L1, grouped or not, and bounds; none by default.
     tol : float
         Stop when the violation (see Penalty.violations) is at most tol.
     max_iter : int
@@ -99,7 +94,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
         if (status := progress.record(total, float(violations.max()))) is not None:
             break
         model.choose(coef, gradient, violations, progress)
-        target = model.least(coef, gradient, max(FORCING * progress.violation, 0.1 * tol))
+        target = model.least(coef, gradient, progress.violation, tol)
         accepted = _search(objective, penalty, coef, total, gradient, target)
         if accepted is None:
             if model.fresh and (model.retried or not model.rounded):
@@ -116,7 +111,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     if penalty.trivial:
         suboptimality = np.nan
         if model.curvature is not None:
-            rest = coef - model.least(coef, gradient, 0.1 * progress.violation)
+            rest = coef - model.least(coef, gradient, progress.violation, progress.violation)
             suboptimality = 0.5 * float(np.sum(gradient * rest))
         coef, dependent = shortest(progress, coef, status)
         return progress.result(coef, status, suboptimality, dependent=dependent)
@@ -145,7 +140,7 @@ class _Model:
 
     Attributes
     ----------
-    curvature : _Gram, _Columns or None
+    curvature : _Gram, Columns or None
         Its Hessian in either form; None where there is none that serves.
     fresh : bool
         Whether the Hessian is that of the current iterate.
@@ -175,18 +170,23 @@ class _Model:
         else:
             coordinates = self.objective.coordinates
             inner = np.atleast_2d(gradient[..., :-1] - coordinates.means * gradient[..., -1:])
-            margin = (np.abs(inner).max(axis=0) - self.penalty.l1) / coordinates.scales[:-1]
+            steepness = np.atleast_2d(self.penalty.sizes(inner)).max(axis=0)
+            margin = (steepness - self.penalty.l1) / coordinates.scales[:-1]
             score = np.where(inside, np.inf, np.where(violations > 0.0, violations, np.minimum(margin, 0.0)))
             n_inside, n_needed = int(inside.sum()), int((score > 0.0).sum())
             n_chosen = n_inside + max(GROWTH, n_inside // 2)
             if not self.shared:
-                n_chosen = min(n_needed + max(SPARE, n_inside // 10), n_chosen)
+                n_wanted = n_needed + max(SPARE, n_inside // 10)
+                affordable = int(np.sqrt(GROWTH_PASSES * HESSIAN_COST * self.n_columns) / len(columns))
+                free = self.objective.design.sparse and self._by_columns(n_wanted)  # no products of two columns
+                n_chosen = n_wanted if free else min(n_wanted, n_inside + max(GROWTH, n_inside, affordable))
             chosen = np.arange(self.n_columns)
-            if n_chosen < self.n_columns:
+            if n_chosen < (self.n_columns if self.objective.design.sparse else NEARLY_ALL * self.n_columns):
                 chosen = np.sort(np.argpartition(-score, n_chosen)[:n_chosen])
         if self._by_columns(len(chosen)):
             self.read = self.read or self.objective.design.columns()
-            self.curvature = _Columns(self.objective, self.penalty, chosen, coef, self.read)
+            before = self.curvature if isinstance(self.curvature, Columns) else None
+            self.curvature = Columns(self.objective, self.penalty, chosen, coef, self.read, before)
         else:
             exact = self.retried or progress.n_iter >= EXACT_AFTER
             self.curvature = _Gram(self.objective, self.penalty, chosen, coef, exact)
@@ -195,7 +195,7 @@ class _Model:
     @property
     def rounded(self):
         """Whether the Hessian is of float32 products."""
-        return getattr(self.curvature, "precision", np.float64) is np.float32
+        return self.curvature.precision is np.float32
 
     def _by_columns(self, n_chosen):
         """Whether the columns themselves are faster to work on than products of any two of them."""
@@ -204,9 +204,9 @@ class _Model:
             return False
         return n_chosen > (SPARSE_GRAM if design.sparse else max(DENSE_GRAM, design.shape[0]))
 
-    def least(self, coef, gradient, tol):
-        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
-        return self.curvature.least(coef, gradient, tol)
+    def least(self, coef, gradient, violation, tol):
+        """Return the coefficients at which model plus penalty is least, as exactly as a violation at hand deserves."""
+        return self.curvature.least(coef, gradient, max(self.curvature.forcing * violation, 0.1 * tol))
 
     def learn(self, change, gradient_change):
         """Take a step and the change of the gradient along it."""
@@ -216,6 +216,8 @@ class _Model:
 
 class _Gram:
     """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
+
+    forcing = 1e-3  # how exactly the model is solved, as a part of the violation at hand
 
     def __init__(self, objective, penalty, chosen, coef, exact):
         self.columns, self.n_columns = chosen, objective.design.shape[1]
@@ -299,120 +301,19 @@ class _Gram:
         plain = hessian[:, :-1, :, :-1].reshape(size, size)
         reduced = plain - border @ lift
         _floor(reduced, np.diag(plain))
-        inner = slope[:, :-1].ravel() - slope[:, -1] @ lift
-        l1, low, high, scales = (
-            np.tile(values, n_classes)
-            for values in (self.penalty.l1, self.penalty.low, self.penalty.high, self.scales)
-        )
-        before = here[:, :-1].ravel()
-        after = _minimise(reduced, inner, before, l1, low, high, scales, tol)
+        inner = slope[:, :-1] - (slope[:, -1] @ lift).reshape(n_classes, n_chosen)
+        before = here[:, :-1]
+        after = quadratic.minimise(reduced, inner, before, self.penalty, self.scales, tol)
         target = np.atleast_2d(coef).copy()
-        target[:, self.columns] = after.reshape(n_classes, n_chosen)
-        target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before)
+        target[:, self.columns] = after
+        target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before).ravel()
         return target.reshape(coef.shape)
-
-
-class _Columns:
-    """Curvatures of the rows at an iterate and the columns of a working set: their products are never formed."""
-
-    def __init__(self, objective, penalty, chosen, coef, read):
-        self.columns = chosen
-        self.row_weight = objective.curvatures(coef)
-        self.penalty = penalty.take_columns(chosen)
-        self.scales = objective.coordinates.scales[:-1][chosen]
-        self.l2 = np.broadcast_to(objective.l2, objective.design.shape[1])[chosen]
-        self.centre = float(objective.fit_intercept)
-        self.X = read(chosen)
-
-    def serves(self, needed, progress):
-        """Whether a new one would be no better: never, as it takes a pass like any gradient."""
-        return False
-
-    def learn(self, change, gradient_change):
-        """Nothing: it is replaced after every step."""
-
-    def least(self, coef, gradient, tol):
-        """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
-        n_chosen = len(self.columns)
-        mean, curvature = np.empty(n_chosen), np.empty(n_chosen)
-        total = float(self.row_weight.sum()) or 1.0
-        coordinate.column_terms(self.X, self.row_weight, total, self.centre, mean, curvature)
-        curvature += self.l2
-        before = coef[self.columns]
-        after, rows, state = before.copy(), np.zeros(len(self.row_weight)), np.zeros(4)
-        slope = gradient[self.columns] - mean * gradient[-1]
-        model = self.X, self.row_weight, total, mean, curvature, self.l2, slope, before
-        limits = self.penalty.l1, self.penalty.low, self.penalty.high, self.scales
-        sweeps = int(np.clip(SWEEP_ENTRIES // (self.X.data.size + 1), 1, MAX_SWEEPS))  # for Ctrl-C to be seen in time
-        tol = max(tol, COLUMN_FORCING / FORCING * tol)
-        while state[coordinate.SWEEPS] < MAX_ROUNDS * MAX_SWEEPS:
-            coordinate.descend_columns(*model, *limits, float(tol), sweeps, after, rows, state)
-            if state[coordinate.LARGEST] <= tol:
-                break
-        target = coef.copy()
-        target[self.columns] = after
-        target[-1] -= self.centre * (gradient[-1] + state[coordinate.TOTAL]) / total
-        return target
 
 
 def _floor(reduced, plain):
     """Give columns that are constant, but for rounding, no curvature of the wrong sign."""
     diagonal = np.einsum("ii->i", reduced)
     np.maximum(diagonal, RANK * np.finfo(float).eps * plain, out=diagonal)
-
-
-def _minimise(hessian, slope, start, l1, low, high, scales, tol):
-    """Return the minimum of the quadratic with L1 and bounds, of largest violation tol unless rounds run out."""
-    value, slope = start.copy(), slope.copy()
-    state = np.zeros(3)
-    hessian = np.ascontiguousarray(hessian)
-    for _ in range(MAX_ROUNDS):
-        coordinate.descend(hessian, l1, low, high, scales, float(tol), MAX_SWEEPS, value, slope, state)
-        if state[coordinate.LARGEST] <= tol:
-            break
-        free = np.flatnonzero((value != 0.0) & (low < value) & (value < high))
-        _solve_free(hessian, free, l1, low, high, value, slope)
-    return value
-
-
-def _solve_free(hessian, free, l1, low, high, value, slope):
-    """Move the free coordinates to where the quadratic is least for their signs, or as far as signs and bounds hold."""
-    if not free.size:
-        return
-    block = hessian[np.ix_(free, free)]
-    root = np.sqrt(np.diag(block))
-    here, strength = value[free], l1[free]
-    with factoring(len(free)):
-        factor, failed = dpotrf(block / root / root[:, None], lower=1)
-    if failed or np.diag(factor).min() ** 2 <= RANK * np.finfo(float).eps * len(free):
-        return
-    move = -dpotrs(factor, (slope[free] + strength * np.sign(here)) / root, lower=1)[0] / root
-    # The first coordinate to meet zero, where L1 has its kink, or a bound.
-    low, high = low[free], high[free]
-    floor = np.where((strength > 0.0) & (here > 0.0), np.maximum(low, 0.0), low)
-    ceiling = np.where((strength > 0.0) & (here < 0.0), np.minimum(high, 0.0), high)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(move > 0.0, (ceiling - here) / move, np.where(move < 0.0, (floor - here) / move, np.inf))
-    first = int(np.argmin(room))
-    part = min(1.0, room[first])
-    after = here + part * move
-    if part < 1.0:
-        after[first] = ceiling[first] if move[first] > 0.0 else floor[first]
-    after = np.clip(after, floor, ceiling)
-    change = (after - here) @ hessian[free]
-    if part < 1.0:
-        # All that would cross stopped where they would, if that is lower: many coefficients settle at once.
-        stopped = np.clip(here + move, floor, ceiling)
-        stopped_change = (stopped - here) @ hessian[free]
-
-        def promised(after, change):
-            step = after - here
-            return step @ (slope[free] + 0.5 * change[free]) + strength @ (np.abs(after) - np.abs(here))
-
-        if promised(stopped, stopped_change) < promised(after, change):
-            after, change = stopped, stopped_change
-    slope += change
-    value[free] = after
 
 
 def _search(objective, penalty, coef, total, gradient, target):

@@ -1,0 +1,165 @@
+"""Minimum of a quadratic plus a penalty: coordinate descent, and Newton's step where what is free has settled."""
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from fastlogreg.kernels import coordinate
+from fastlogreg.solvers.newton import ARMIJO, RANK
+from fastlogreg.threads import factoring
+
+MAX_SWEEPS, MAX_ROUNDS = 100, 100
+LEAST_STEP = 2.0**-10  # of Newton's on groups; after that sweeps go on
+
+
+def minimise(hessian, slope, start, penalty, scales, tol):
+    """Return where slope·(v - start) + ½ (v - start)ᵀ H (v - start) + penalty is least, (n_classes, n_columns).
+
+    To a largest violation of tol, unless rounds run out.
+
+    Parameters
+    ----------
+    hessian : ndarray of shape (n_classes · n_columns, n_classes · n_columns)
+        Positive semidefinite.
+    slope, start : ndarray of shape (n_classes, n_columns)
+    penalty : Penalty
+    scales : ndarray of shape (n_columns,)
+        By which violations are divided.
+    tol : float
+    """
+    n_classes, n_columns = start.shape
+    if penalty.grouped and n_classes > 1:
+        size = start.size
+        blocks = hessian.reshape(n_classes, n_columns, n_classes, n_columns).transpose(1, 0, 3, 2)
+        hessian = np.ascontiguousarray(blocks).reshape(size, size)
+        value = _groups(hessian, slope.T.ravel(), start.T.ravel(), n_classes, penalty.l1, scales, tol)
+        return value.reshape(n_columns, n_classes).T
+    l1, low, high, scales = (np.tile(values, n_classes) for values in (penalty.l1, penalty.low, penalty.high, scales))
+    return _coordinates(hessian, slope.ravel(), start.ravel(), l1, low, high, scales, tol).reshape(start.shape)
+
+
+def _coordinates(hessian, slope, start, l1, low, high, scales, tol):
+    value, slope = start.copy(), slope.copy()
+    state = np.zeros(3)
+    hessian = np.ascontiguousarray(hessian)
+    for _ in range(MAX_ROUNDS):
+        coordinate.descend(hessian, l1, low, high, scales, float(tol), MAX_SWEEPS, value, slope, state)
+        if state[coordinate.LARGEST] <= tol:
+            break
+        free = np.flatnonzero((value != 0.0) & (low < value) & (value < high))
+        _solve_free(hessian, free, l1, low, high, value, slope)
+    return value
+
+
+def _newton_move(block, slope):
+    """Return -block⁻¹ slope; None where block is not positive definite beyond rounding."""
+    root = np.sqrt(np.diag(block))
+    with factoring(len(root)):
+        factor, failed = dpotrf(block / root / root[:, None], lower=1)
+    if failed or np.diag(factor).min() ** 2 <= RANK * np.finfo(float).eps * len(root):
+        return None
+    return -dpotrs(factor, slope / root, lower=1)[0] / root
+
+
+def _solve_free(hessian, free, l1, low, high, value, slope):
+    """Move the free coordinates to where the quadratic is least for their signs, or as far as signs and bounds hold."""
+    if not free.size:
+        return
+    here, strength = value[free], l1[free]
+    move = _newton_move(hessian[np.ix_(free, free)], slope[free] + strength * np.sign(here))
+    if move is None:
+        return
+    after, change = part_way(
+        here,
+        move,
+        slope[free],
+        strength,
+        low[free],
+        high[free],
+        lambda step: ((change := step @ hessian[free])[free], change),
+    )
+    slope += change
+    value[free] = after
+
+
+def part_way(here, move, slopes, strength, low, high, product):
+    """Return here + move, or as much of it as lets no coordinate cross zero or a bound, and what product tells of it.
+
+    Zero is a kink only where there is a strength of L1. Of two ways to stop the lower one is taken: all where the first
+    coordinate meets its limit, or each at its own, by which many settle at once.
+
+    Parameters
+    ----------
+    here, move, slopes, strength, low, high : ndarray of shape (m,)
+    product : callable
+        From a step to the change of the slopes along it, and anything else that the caller wants to know.
+    """
+    floor = np.where((strength > 0.0) & (here > 0.0), np.maximum(low, 0.0), low)
+    ceiling = np.where((strength > 0.0) & (here < 0.0), np.minimum(high, 0.0), high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(move > 0.0, (ceiling - here) / move, np.where(move < 0.0, (floor - here) / move, np.inf))
+    first = int(np.argmin(room))
+    part = min(1.0, room[first])
+    after = here + part * move
+    if part < 1.0:
+        after[first] = ceiling[first] if move[first] > 0.0 else floor[first]
+    after = np.clip(after, floor, ceiling)
+    change, more = product(after - here)
+    if part == 1.0:
+        return after, more
+    stopped = np.clip(here + move, floor, ceiling)
+    stopped_change, stopped_more = product(stopped - here)
+
+    def promised(after, change):
+        step = after - here
+        return step @ (slopes + 0.5 * change) + strength @ (np.abs(after) - np.abs(here))
+
+    return (stopped, stopped_more) if promised(stopped, stopped_change) < promised(after, change) else (after, more)
+
+
+def _groups(hessian, slope, start, n_classes, l1, scales, tol):
+    """As minimise, grouped; coordinate j · n_classes + k is that of column j and class k."""
+    n_columns = len(l1)
+    value, slope = start.copy(), slope.copy()
+    state, work = np.zeros(3), np.empty((2, n_classes))
+    at = np.arange(n_columns)
+    blocks = hessian.reshape(n_columns, n_classes, n_columns, n_classes)[at, :, at]
+    curvatures, vectors = np.linalg.eigh(blocks)
+    # Shifts of all classes at once have no curvature, which rounding must not make negative.
+    curvatures = np.maximum(curvatures, 0.0)
+    terms = hessian, curvatures, np.ascontiguousarray(vectors), l1, scales
+    for _ in range(MAX_ROUNDS):
+        coordinate.descend_groups(*terms, float(tol), MAX_SWEEPS, work, value, slope, state)
+        if state[coordinate.LARGEST] <= tol:
+            break
+        _newton_groups(hessian, n_classes, l1, value, slope)
+    return value
+
+
+def _newton_groups(hessian, n_classes, l1, value, slope):
+    """Move the groups that are not zero by Newton's step, or the part of it that lowers quadratic plus penalty."""
+    sizes = np.linalg.norm(value.reshape(-1, n_classes), axis=1)
+    free = np.flatnonzero(sizes)
+    if not free.size:
+        return
+    index = (free[:, None] * n_classes + np.arange(n_classes)).ravel()
+    strength, here = l1[free] / sizes[free], value[index].reshape(-1, n_classes)
+    unit = here / sizes[free][:, None]
+    block = hessian[np.ix_(index, index)].reshape(len(free), n_classes, len(free), n_classes)
+    at = np.arange(len(free))
+    # The second derivatives of l1 |v|.
+    block[at, :, at] += strength[:, None, None] * (np.eye(n_classes) - unit[:, :, None] * unit[:, None, :])
+    slopes = slope[index] + (strength[:, None] * here).ravel()
+    move = _newton_move(block.reshape(len(index), len(index)), slopes)
+    if move is None:
+        return
+    change = move @ hessian[index]
+    along, curvature = slope[index] @ move, change[index] @ move
+    step = 1.0
+    while step > LEAST_STEP:
+        there = here + step * move.reshape(-1, n_classes)
+        growth = l1[free] @ (np.linalg.norm(there, axis=1) - sizes[free])
+        if step * along + 0.5 * step * step * curvature + growth <= ARMIJO * step * (slopes @ move):
+            value[index] = there.ravel()
+            slope += step * change
+            return
+        step *= 0.5
