@@ -345,6 +345,12 @@ class LogisticObjective:
             product[..., -1] = 0.0
         return product
 
+    def with_l2(self, coef, loss, gradient, sign=1.0):
+        """Return loss and gradient plus those of the L2 penalty; less, for a sign of -1."""
+        gradient = gradient.copy()
+        gradient[..., :-1] += sign * self.l2 * coef[..., :-1]
+        return loss + sign * 0.5 * float(np.sum(self.l2 * coef[..., :-1] ** 2)), gradient
+
     def positive_share(self):
         """Return the share of the second of two classes in the weight of the rows."""
         runs = [(None, None)] if self.design.runs is None else self.design.runs
@@ -418,10 +424,9 @@ class LogisticObjective:
 
     def _penalised(self, coef, value, gradient):
         gradient = gradient / self.total_weight
-        gradient[..., :-1] += self.l2 * coef[..., :-1]
         if not self.fit_intercept:
             gradient[..., -1] = 0.0
-        return float(value) / self.total_weight + 0.5 * float(np.sum(self.l2 * coef[..., :-1] ** 2)), gradient
+        return self.with_l2(coef, float(value) / self.total_weight, gradient)
 
     def _hessian(self, sums):
         """Return the full symmetric Hessian of F from the kernel's blocks and tiles on and above the diagonal."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogreg.result import Result
+from fastlogreg.screening import AHEAD, Screen
 from fastlogreg.solvers.newton import Memory
 from fastlogreg.solvers.prox_newton import prox_newton
 
@@ -137,19 +138,34 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
     """
     points: list[Point] = []
     limit = min(tol, LOOSEST)
+    screen = Screen()
+    known = None if null is None or guide is not None else (null.coef, null.loss, null.gradient)
     for i, alpha in enumerate(alphas):
         penalised = problem.penalised(alpha, l1_ratio)
-        start = penalised.inner(_start(penalised.objective.shape, points, guide, null))
+        objective = penalised.objective
         memory = Memory()
         if alpha > 0.0:  # without a penalty the null space of the Hessian matters, not only its size
             for near in [*([] if guide is None else guide[i : i + 1]), *points[-1:]]:
                 if near.memory.hessian is not None:
                     memory = copy(near.memory)
-        options = {"memory": memory} if solver.remembers else {}
-        result = penalised.solver(solver)(penalised.objective, start, tol=limit, max_iter=max_iter, **options)
+        options = {"tol": limit, "max_iter": max_iter} | ({"memory": memory} if solver.remembers else {})
+        if solver.penalty and known is not None and not penalised.rescaled:
+            start, memory.at = known[0], known
+        else:
+            start = penalised.inner(_start(objective.shape, points, guide, null))
+        if memory.at is not None and alpha * l1_ratio > 0.0:
+            before = points[-1].alpha / alpha if points else None
+            ahead = alphas[min(i + AHEAD, len(alphas) - 1)] / alpha
+            result = screen.minimise(objective, penalised.penalty, before, ahead, **options)
+        else:
+            result = penalised.solver(solver)(objective, start, **options)
         loss = penalised.loss(result)
+        at, inner = memory.at, result.coef
         result = penalised.outer_result(result)
         result = replace(result, coef=penalised.centred(result.coef))
+        # Shifts of all classes change no gradient.
+        known = (result.coef, *at[1:]) if at is not None and at[0] is inner and not penalised.rescaled else None
+        memory.at = None
         if points and memory.hessian is not None and memory.hessian.nbytes * len(alphas) > HESSIANS_BYTES:
             points[-1] = points[-1]._replace(memory=Memory())
         points.append(Point(alpha, result, loss, memory))

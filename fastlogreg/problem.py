@@ -224,6 +224,11 @@ class Penalised:
         self.objective, self.penalty = objective, penalty
         self._units, self._origins, self._plain, self._outer = units, origins, plain, outer
 
+    @property
+    def rescaled(self):
+        """Whether the coefficients of the objective are not those of X."""
+        return self._units is not None
+
     def solver(self, row):
         """Return the function of a row of the solver table, which knows the penalty if it has to."""
         return partial(row.function, penalty=self.penalty) if row.penalty else row.function

@@ -135,12 +135,15 @@ class Memory:
         What L-BFGS learned since, without the penalty.
     columns : ndarray or None
         Which, for solvers with working sets.
+    at : tuple (coef, loss, gradient) or None
+        What is known of a place, without the penalty: a solve that begins there need not look. Then, where it ended.
     """
 
     def __init__(self):
         self.hessian: Any = None
         self.pairs: list = []
         self.columns: Any = None
+        self.at: Any = None
 
 
 class _Curvature:

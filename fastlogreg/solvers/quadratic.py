@@ -5,7 +5,6 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.kernels import coordinate
 from fastlogreg.solvers.newton import ARMIJO, RANK
-from fastlogreg.threads import factoring
 
 MAX_SWEEPS, MAX_ROUNDS = 100, 100
 LEAST_STEP = 2.0**-10  # of Newton's on groups; after that sweeps go on
@@ -45,16 +44,17 @@ def _coordinates(hessian, slope, start, l1, low, high, scales, tol):
         coordinate.descend(hessian, l1, low, high, scales, float(tol), MAX_SWEEPS, value, slope, state)
         if state[coordinate.LARGEST] <= tol:
             break
-        free = np.flatnonzero((value != 0.0) & (low < value) & (value < high))
+        free = (value != 0.0) & (low < value) & (value < high)
         _solve_free(hessian, free, l1, low, high, value, slope)
     return value
 
 
 def _newton_move(block, slope):
-    """Return -block⁻¹ slope; None where block is not positive definite beyond rounding."""
+    """Return -block⁻¹ slope; None where block, which is overwritten, is not positive definite beyond rounding."""
     root = np.sqrt(np.diag(block))
-    with factoring(len(root)):
-        factor, failed = dpotrf(block / root / root[:, None], lower=1)
+    block /= root
+    block /= root[:, None]
+    factor, failed = dpotrf(block.T, lower=1, overwrite_a=1)
     if failed or np.diag(factor).min() ** 2 <= RANK * np.finfo(float).eps * len(root):
         return None
     return -dpotrs(factor, slope / root, lower=1)[0] / root
@@ -62,10 +62,12 @@ def _newton_move(block, slope):
 
 def _solve_free(hessian, free, l1, low, high, value, slope):
     """Move the free coordinates to where the quadratic is least for their signs, or as far as signs and bounds hold."""
-    if not free.size:
+    if not free.any():
         return
+    block = hessian.compress(free, 0).compress(free, 1)  # 500 columns: 0.3 ms, with np.ix_ 1.3
+    free = np.flatnonzero(free)
     here, strength = value[free], l1[free]
-    move = _newton_move(hessian[np.ix_(free, free)], slope[free] + strength * np.sign(here))
+    move = _newton_move(block, slope[free] + strength * np.sign(here))
     if move is None:
         return
     after, change = part_way(
@@ -75,10 +77,17 @@ def _solve_free(hessian, free, l1, low, high, value, slope):
         strength,
         low[free],
         high[free],
-        lambda step: ((change := step @ hessian[free])[free], change),
+        lambda step: ((change := _products(hessian, free, step))[free], change),
     )
     slope += change
     value[free] = after
+
+
+def _products(hessian, free, step):
+    """Return the Hessian times a step of some coordinates; to look up these would take longer than to read all."""
+    whole = np.zeros(len(hessian))
+    whole[free] = step
+    return hessian @ whole
 
 
 def part_way(here, move, slopes, strength, low, high, product):

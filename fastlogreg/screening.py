@@ -1,0 +1,137 @@
+"""Strengths of a path solved on the columns that may matter there, and certified on all."""
+
+import numpy as np
+
+from fastlogreg.design import Moments
+from fastlogreg.penalty import duality_gap
+from fastlogreg.result import Result, Status
+from fastlogreg.solvers.newton import Memory
+from fastlogreg.solvers.prox_newton import ALL_COLUMNS, prox_newton
+
+# Columns are chosen for so many strengths to come: a new choice is a copy of them.
+AHEAD = 3
+# Larger parts of the columns are not worth a copy.
+MOST = 0.5
+# So often columns that were left out may turn out to matter, at one strength.
+MAX_ROUNDS = 20
+
+
+class Screen:
+    """Minimises one strength after another on columns that the last strength's gradient suggests.
+
+    By the sequential strong rule a column stays at zero unless its derivative was at least 2 l1 - (l1 before), l1
+    being its strength; it may fail, so that the derivatives of all columns are looked at where a solve ended, once a
+    strength, and columns that were left out wrongly are taken in. The passes in between read the chosen columns alone,
+    of which a copy is kept for as long as it serves.
+
+    References
+    ----------
+    Tibshirani et al., Strong rules for discarding predictors in lasso-type problems, JRSS B (2012), section 7.
+    """
+
+    def __init__(self):
+        self._columns = self._design = self._source = None
+
+    def minimise(self, objective, penalty, before, ahead, *, tol, max_iter, memory):
+        """Minimise objective + penalty from where ``memory.at`` knows the gradient, and leave there where it ended.
+
+        Parameters
+        ----------
+        objective : LogisticObjective
+        penalty : Penalty
+        before, ahead : float
+            What the strength before, and the one AHEAD from here, are times this one; before is None where the first
+            coefficients would leave zero if there is no strength before.
+        tol, max_iter, memory
+            As for prox_newton.
+
+        Returns
+        -------
+        Result
+            With violation and gap of all columns.
+        """
+        n_columns = objective.design.shape[1]
+        if self._source is not objective.design or n_columns <= ALL_COLUMNS:
+            self._columns, self._source = None, objective.design
+        coef = memory.at[0]
+        slopes = _slopes(objective, objective.with_l2(*memory.at)[1])
+        used = (np.atleast_2d(coef)[:, :-1] != 0.0).any(axis=0) | (penalty.l1 == 0.0)
+        if before is None:
+            before = float(np.max((slopes / np.where(used, np.inf, penalty.l1)), initial=1.0))
+        needed = used | (slopes >= (2.0 - before) * penalty.l1)
+        n_iter, history = 0, []
+        for _ in range(MAX_ROUNDS):
+            if not self._serves(needed):
+                wanted = needed | (slopes >= (2.0 * ahead - before) * penalty.l1)
+                wanted = wanted if wanted.sum() <= MOST * n_columns else needed
+                if n_columns <= ALL_COLUMNS or wanted.sum() > MOST * n_columns:
+                    break
+                self._columns = np.flatnonzero(wanted)
+                self._design = objective.design.take_columns(self._columns)
+            result = self._solve(objective, penalty, tol, max_iter - n_iter, memory)
+            n_iter += result.n_iter
+            coef = np.zeros(objective.shape)
+            coef[..., self._index] = result.coef
+            value, gradient = objective.value_gradient(coef)
+            memory.at = coef, *objective.with_l2(coef, value, gradient, -1.0)
+            violations = penalty.violations(objective, coef, gradient)
+            total, violation = value + penalty.value(coef), float(violations.max())
+            history.append((total, violation, objective.n_passes))
+            left_out = np.atleast_2d(violations > tol)[:, :-1].any(axis=0)
+            left_out[self._columns] = False
+            if violation <= tol or not left_out.any():
+                status = Status.CONVERGED if violation <= tol else result.status
+                if status is Status.CONVERGED and violation > tol:  # the same sums in another order
+                    break
+                gap = duality_gap(objective, penalty, coef, value, gradient)
+                history = np.array(history)
+                return Result(coef, status, total, violation, gap, n_iter, objective.n_passes, history)
+            if n_iter >= max_iter:
+                break
+            needed = self._held() | left_out
+        return prox_newton(
+            objective, memory.at[0], penalty=penalty, tol=tol, max_iter=max(0, max_iter - n_iter), memory=memory
+        )
+
+    @property
+    def _index(self):
+        return np.append(self._columns, -1)
+
+    def _held(self):
+        held = np.zeros(self._source.shape[1], dtype=bool)
+        held[self._columns] = True
+        return held
+
+    def _serves(self, needed):
+        return self._columns is not None and not (needed & ~self._held()).any()
+
+    def _solve(self, objective, penalty, tol, max_iter, memory):
+        """Minimise over the chosen columns, from the known coefficients and with the Hessian of those that stay."""
+        columns = self._columns
+        sums = Moments(objective.moments.sums[:, columns], 0.0, objective.moments.sampled)
+        l2 = objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[columns]
+        restricted = objective.over(self._design, l2, sums)
+        restricted.total_weight = objective.total_weight
+        coef, loss, gradient = memory.at
+        inner = Memory()
+        inner.at = coef[..., self._index], loss, gradient[..., self._index]
+        if memory.columns is not None:
+            kept = np.isin(memory.columns, columns)
+            index = np.flatnonzero(np.append(kept, True))
+            size = len(kept) + 1
+            places = np.concatenate([k * size + index for k in range(len(memory.hessian) // size)])
+            inner.columns = np.searchsorted(columns, memory.columns[kept])
+            inner.hessian = memory.hessian[np.ix_(places, places)]
+        result = prox_newton(
+            restricted, inner.at[0], penalty=penalty.take_columns(columns), tol=tol, max_iter=max_iter, memory=inner
+        )
+        objective.n_passes += restricted.n_passes * len(columns) / objective.design.shape[1]
+        if inner.columns is not None:
+            memory.columns, memory.hessian = columns[inner.columns], inner.hessian
+        return result
+
+
+def _slopes(objective, gradient):
+    """Return the largest derivative of every column over the classes, less what the intercept takes up."""
+    inner = gradient[..., :-1] - objective.coordinates.means * gradient[..., -1:]
+    return np.atleast_2d(np.abs(inner)).max(axis=0)
