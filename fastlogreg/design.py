@@ -219,6 +219,10 @@ class ArrayDesign:
         """Whether rows are stored in sparse form."""
         return isinstance(self.X, CSR)
 
+    def block(self, first, last):
+        """Return rows first … last - 1 of dense X in float64: as they are, or a copy."""
+        return self.X[first:last].astype(np.float64, copy=False)
+
     def take(self, index):
         """Return a copy of some rows: float64, dense or CSR."""
         X = _matrix(self.X) if self.sparse else self.X

@@ -260,11 +260,11 @@ class LogisticObjective:
     def value_gradient(self, coef):
         """Return F and its gradient, shaped like coef; one pass."""
         if self.binary:
-            sums = self._run(binary.value_gradient, self._rows, (coef,), size=1 + coef.size)
-            return self._penalised(coef, sums[0], sums[1:])
+            sums = self._run(binary.value_gradient, self.row_values, (coef,), size=1 + coef.size)
+            return self.from_sums(coef, sums[0], sums[1:])
         shared = self._shared(coef)
-        sums = self._run(multinomial.value_gradient, self._rows, shared, size=1 + shared[0].size)
-        return self._penalised(coef, sums[0], self._unpadded(sums[1:], shared[0].shape))
+        sums = self._run(multinomial.value_gradient, self.row_values, shared, size=1 + shared[0].size)
+        return self.from_sums(coef, sums[0], self._unpadded(sums[1:], shared[0].shape))
 
     def value_gradient_hessian(self, coef, precision=np.float64):
         """Return F, its gradient and its Hessian (n_coef, n_coef); one pass, O(n p²) or O(n K² p²) arithmetic.
@@ -285,7 +285,7 @@ class LogisticObjective:
             padded[: coef.size] = coef
             sums = self._run(
                 binary.value_gradient_hessian,
-                self._rows,
+                self.row_values,
                 (padded,),
                 size=1 + q + q * q,
                 work=min(q, self.design.entries_per_row) / 2,
@@ -298,14 +298,14 @@ class LogisticObjective:
             q = padded.shape[1]
             sums = self._run(
                 multinomial.value_gradient_hessian,
-                self._rows,
+                self.row_values,
                 (padded, n_classes),
                 size=1 + padded.size + (n_classes * q) ** 2,
                 work=n_classes * q / 2,
             )
             value, gradient = sums[0], self._unpadded(sums[1 : 1 + padded.size], padded.shape)
             hessian = sums[1 + padded.size :].reshape(n_classes, n_classes, q, q)
-        value, gradient = self._penalised(coef, value, gradient)
+        value, gradient = self.from_sums(coef, value, gradient)
         return value, gradient, self._hessian(hessian)
 
     def hessian_product(self, coef, vector):
@@ -332,7 +332,7 @@ class LogisticObjective:
         if self.binary and known:
             product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size)
         elif self.binary:
-            rows = *self._rows, curvature
+            rows = *self.row_values, curvature
             product = self._run(binary.hessian_product, rows, (coef, vector), size=coef.size, work=2)
         else:
             padded, n_classes = self._shared(coef)
@@ -399,7 +399,8 @@ class LogisticObjective:
     # --- how kernels are called ---------------------------------------------------------------------------------
 
     @property
-    def _rows(self):
+    def row_values(self):
+        """What belongs to the rows: y, weight and offset, empty where there is none."""
         return self._y, self._weight, self._offset
 
     def _run(self, kernel, rows, shared, *, size, work=1.0, scratch=None):
@@ -422,7 +423,8 @@ class LogisticObjective:
         sums = sums.reshape(shape)[tuple(slice(size) for size in self.shape)]
         return sums - sums.mean(axis=0)
 
-    def _penalised(self, coef, value, gradient):
+    def from_sums(self, coef, value, gradient):
+        """Return F and its gradient from the weighted sums of losses and of their gradients."""
         gradient = gradient / self.total_weight
         if not self.fit_intercept:
             gradient[..., -1] = 0.0
@@ -463,7 +465,7 @@ class LogisticObjective:
         pieces = [(at, min(at + PANEL_ROWS, stop)) for start, stop in runs for at in range(start, stop, PANEL_ROWS)]
         for first, last in pieces:
             sums += self.design.run(
-                binary.scaled_panel, self._rows, (coef, panel, first), size=1 + q, between=(first, last)
+                binary.scaled_panel, self.row_values, (coef, panel, first), size=1 + q, between=(first, last)
             )
             rows = panel[: last - first].T
             if single:

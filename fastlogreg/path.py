@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlogreg import lockstep
 from fastlogreg.result import Result
 from fastlogreg.screening import AHEAD, Screen
 from fastlogreg.solvers.newton import Memory
@@ -176,6 +177,61 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
     return points
 
 
+def follow_folds(folds, alphas, l1_ratio, solver, *, guide, tol, max_iter, done=None):
+    """Solve folds of a problem at falling strengths, from the optima of all rows; many of them at a time where it pays.
+
+    Parameters
+    ----------
+    folds : list of Problem
+        Of the same rows, with other weights.
+    alphas : list of sequences of float
+        The strengths of each.
+    guide : list of Point
+        The path of all rows, at as many strengths.
+    l1_ratio, solver, tol, max_iter, done
+        As for follow.
+
+    Returns
+    -------
+    list of list of Point
+        Without memories.
+    """
+    options = {"tol": tol, "max_iter": max_iter, "done": done}
+    if not lockstep.suits(folds[0], solver):
+        of_folds = zip(folds, alphas, strict=True)
+        return [follow(fold, strengths, l1_ratio, solver, guide=guide, **options) for fold, strengths in of_folds]
+    found: list[list[Point]] = [[] for _ in folds]
+    limit = min(tol, LOOSEST)
+    size = max(1, lockstep.AT_ONCE // len(folds))
+    for first in range(0, len(guide), size):
+        tasks = []
+        for points, fold, strengths in zip(found, folds, alphas, strict=True):
+            for there, alpha in list(zip(guide, strengths, strict=True))[first : first + size]:
+                start = there.result.coef
+                if points:
+                    start = _moved(start, points[-1].result.coef, guide[first - 1].result.coef)
+                penalised = fold.penalised(alpha, l1_ratio)
+                penalty = penalised.penalty if solver.penalty else None
+                start = penalised.inner(start)
+                runner = lockstep.Runner(penalised.objective, penalty, start, there.memory, limit, max_iter)
+                runner.lost = runner.lost or penalised.rescaled or alpha == 0.0
+                tasks.append((points, there, alpha, penalised, runner))
+        lockstep.run([runner for *_, runner in tasks if not runner.lost])
+        for points, there, alpha, penalised, runner in tasks:
+            if runner.lost:
+                memory = copy(there.memory) if alpha > 0.0 else Memory()
+                start = runner.trial if runner.coef is None else runner.coef
+                solve = penalised.solver(solver)
+                result = solve(penalised.objective, start, tol=limit, max_iter=max_iter, memory=memory)
+            else:
+                result = runner.result()
+            loss = penalised.loss(result)
+            points.append(Point(alpha, penalised.outer_result(result), loss, Memory()))
+            if done is not None:
+                done()
+    return found
+
+
 def deviance_ratio(points, null):
     """Return the share of the null model's deviance that each point explains."""
     return np.array([1.0 - point.loss / null.loss for point in points])
@@ -189,7 +245,11 @@ def _start(shape, points, guide, null):
     there = guide[len(points)].result.coef
     if not points:
         return there
-    last, before = points[-1].result.coef, guide[len(points) - 1].result.coef
+    return _moved(there, points[-1].result.coef, guide[len(points) - 1].result.coef)
+
+
+def _moved(there, last, before):
+    """Return coefficients as far from those of the guide as the last were; what is zero in both stays so."""
     return np.where((there == 0.0) & (last == 0.0), 0.0, last + there - before)
 
 

@@ -86,13 +86,13 @@ class _OneBlasThread:
                 self.limit.restore_original_limits()
 
 
-_one_blas_thread = _OneBlasThread()
-os.register_at_fork(after_in_child=_one_blas_thread.reset)  # who was inside does not exist there
+one_blas_thread = _OneBlasThread()
+os.register_at_fork(after_in_child=one_blas_thread.reset)  # who was inside does not exist there
 
 
 def factoring(size):
     """Return a context in which LAPACK factors a matrix of so many columns on as many threads as it deserves."""
-    return _one_blas_thread if size in ONE_THREAD else contextlib.nullcontext()
+    return one_blas_thread if size in ONE_THREAD else contextlib.nullcontext()
 
 
 @functools.cache

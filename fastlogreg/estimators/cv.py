@@ -18,7 +18,7 @@ from fastlogreg import solvers
 from fastlogreg.estimators import scoring as held_out_scoring
 from fastlogreg.estimators.base import LinearClassifier, SparseCoef
 from fastlogreg.estimators.logistic import LogisticRegression, solver_name, violation_tol, warn_unfinished
-from fastlogreg.path import alpha_grid, follow, null_model
+from fastlogreg.path import alpha_grid, follow, follow_folds, null_model
 from fastlogreg.problem import bind
 from fastlogreg.validation import all_or_nothing, check_fold, check_ratios, check_solver, check_strengths
 from fastlogreg.verbose import fits_bar
@@ -255,16 +255,16 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
             early = null is not None and len(ratios) == 1
             full = [follow(problem, alphas, *row, null=null, early=early, **options) for row in rows]
             Cs, order, back = Cs[: len(full[0])], order[: len(full[0])], back[: len(full[0])]
-            paths, found = [], []
-            for counts, test, score_params in folds:
-                fold = problem.fold(counts)
-                held_out = held_out_scoring.HeldOut(problem, test, self.n_jobs)
-                alphas = 1.0 / (Cs[order] * fold.total_weight)
-                guided = zip(rows, full, strict=True)
-                path = [follow(fold, alphas, *row, guide=guide, **options) for row, guide in guided]
-                coefs = [path[r][i].result.coef for r in range(len(ratios)) for i in back]
-                found.append(held_out_scoring.scores(self._get_scorer(), held_out, coefs, score_params))
-                paths.append([[of_ratio[i].result for i in back] for of_ratio in path])
+            parts = [problem.fold(counts) for counts, _, _ in folds]
+            strengths = [1.0 / (Cs[order] * part.total_weight) for part in parts]
+            guided = zip(rows, full, strict=True)
+            points = [follow_folds(parts, strengths, *row, guide=guide, **options) for row, guide in guided]
+        paths = [[[of_ratio[f][i].result for i in back] for of_ratio in points] for f in range(len(folds))]
+        found = []
+        for path, (_, test, score_params) in zip(paths, folds, strict=True):
+            held_out = held_out_scoring.HeldOut(problem, test, self.n_jobs)
+            coefs = [result.coef for of_ratio in path for result in of_ratio]
+            found.append(held_out_scoring.scores(self._get_scorer(), held_out, coefs, score_params))
         self.results_ = [[of_ratio[i].result for i in back] for of_ratio in full]
         every = [result for path in (self.results_, *paths) for of_ratio in path for result in of_ratio]
         warn_unfinished(every, options["tol"], stacklevel=4)

@@ -146,7 +146,7 @@ class Memory:
         self.at: Any = None
 
 
-class _Curvature:
+class Curvature:
     """The inverse Hessian at some iterate, corrected by what the gradients of later iterates tell about it (L-BFGS).
 
     A Hessian costs as much as n_coef / HESSIAN_COST gradients, and changes little near the optimum: an old one and
@@ -296,9 +296,9 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None, memory
 
 
 def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory=None, rough=False):
-    """Return the Result of `newton` and the _Curvature it ended with; rough: the violation alone decides."""
+    """Return the Result of `newton` and the Curvature it ended with; rough: the violation alone decides."""
     progress = Progress(objective, tol, max_iter, callback, after)
-    curvature = _Curvature(objective, memory)
+    curvature = Curvature(objective, memory)
     coef = start
     if not curvature.recall():
         coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)

@@ -21,6 +21,7 @@ from fastlogreg.solvers.newton import (
 )
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
+from fastlogreg.threads import factoring
 
 # Up to so many columns all are in the working set.
 ALL_COLUMNS = 128
@@ -84,7 +85,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     coef = penalty.clip(start)
     known = memory is not None and memory.at is not None and memory.at[0] is start
     if memory is not None and memory.columns is not None:
-        model.curvature = _Gram.recalled(objective, penalty, memory)
+        model.curvature = Gram.recalled(objective, penalty, memory)
     elif not known:
         coef = _sample_start(objective, penalty, coef, tol, max_iter)
     if known and np.array_equal(coef, start):
@@ -114,7 +115,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
         coef, gradient = new_coef, new_gradient
     if memory is not None:
         memory.at = coef, *objective.with_l2(coef, value, gradient, -1.0)
-        if isinstance(model.curvature, _Gram):
+        if isinstance(model.curvature, Gram):
             model.curvature.leave(memory, objective)
     if penalty.trivial:
         suboptimality = np.nan
@@ -148,7 +149,7 @@ class _Model:
 
     Attributes
     ----------
-    curvature : _Gram, Columns or None
+    curvature : Gram, Columns or None
         Its Hessian in either form; None where there is none that serves.
     fresh : bool
         Whether the Hessian is that of the current iterate.
@@ -197,7 +198,7 @@ class _Model:
             self.curvature = Columns(self.objective, self.penalty, chosen, coef, self.read, before)
         else:
             exact = self.retried or progress.n_iter >= EXACT_AFTER
-            self.curvature = _Gram(self.objective, self.penalty, chosen, coef, exact)
+            self.curvature = Gram(self.objective, self.penalty, chosen, coef, exact)
         self.fresh = True
 
     @property
@@ -222,7 +223,7 @@ class _Model:
         self.curvature.learn(change, gradient_change)
 
 
-class _Gram:
+class Gram:
     """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
 
     forcing = 1e-3  # how exactly the model is solved, as a part of the violation at hand
@@ -268,11 +269,15 @@ class _Gram:
             return values
         return values[..., np.append(self.columns, self.n_columns)]
 
-    def serves(self, needed, progress):
-        """Whether it is of all columns needed, and a new one would not be faster to the end."""
+    def covers(self, needed):
+        """Whether it is of all columns needed."""
         held = np.zeros(self.n_columns, dtype=bool)
         held[self.columns] = True
-        if (needed & ~held).any():
+        return not (needed & ~held).any()
+
+    def serves(self, needed, progress):
+        """Whether it is of all columns needed, and a new one would not be faster to the end."""
+        if not self.covers(needed):
             return False
         if progress.n_iter < 1:
             return True
