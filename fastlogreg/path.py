@@ -214,7 +214,8 @@ def follow_folds(folds, alphas, l1_ratio, solver, *, guide, tol, max_iter, done=
                 penalty = penalised.penalty if solver.penalty else None
                 start = penalised.inner(start)
                 runner = lockstep.Runner(penalised.objective, penalty, start, there.memory, limit, max_iter)
-                runner.lost = runner.lost or penalised.rescaled or alpha == 0.0
+                # Where a column is zero, only a Hessian that knows leaves its coefficient at exactly zero.
+                runner.lost = runner.lost or penalised.rescaled or alpha == 0.0 or fold.lacks_columns
                 tasks.append((points, there, alpha, penalised, runner))
         lockstep.run([runner for *_, runner in tasks if not runner.lost])
         for points, there, alpha, penalised, runner in tasks:

@@ -198,6 +198,11 @@ class Problem:
         fold.moments = Moments(self.design.column_moments(fold.weight))
         return fold
 
+    @property
+    def lacks_columns(self):
+        """Whether a column has entries that are not zero only in the rows that this fold holds out."""
+        return bool(((self.moments.sums[1] == 0.0) & (self._sums[1] != 0.0)).any())
+
     def _deviations(self, moments):
         return deviations(moments.sums, len(self.y) if self.weight is None else self.weight.sum())
 
