@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help report test test-long lint asv-check bench speed shapes sparse cv asv test-oldest clean
+.PHONY: help report test test-long lint asv-check bench speed shapes sparse cv paths asv test-oldest clean
 
 help: ## this list
 	@echo "Targets (PYTHON=$(PYTHON) makes the environment, once, in .venv):"
@@ -60,6 +60,9 @@ sparse: .venv/.installed-report ## fits with L1 against its rivals, measured her
 
 cv: .venv/.installed-report ## cross-validation against scikit-learn and cv.glmnet, measured here (minutes)
 	$(BIN)/python -m bench.cv
+
+paths: .venv/.installed-report ## paths against glmnet and adelie, measured here (minutes)
+	$(BIN)/python -m bench.paths
 
 # asv continuous ends with 1 when something got slower: a finding, not a reason to publish nothing.
 asv: .venv/.installed-bench ## history of ASV_COMMITS commits, HEAD~1 against HEAD, site in .asv/html

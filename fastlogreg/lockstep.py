@@ -104,6 +104,8 @@ class Runner:
         self.progress = Progress(objective, tol, max_iter, None)
         self.trial = start if penalty is None else penalty.clip(start)
         self.coef: Any = None
+        self.gradient: Any = None
+        self.value = self.total = np.inf
         self.status: Any = None
         self.curvature: Any = None
         if penalty is None:
@@ -116,6 +118,10 @@ class Runner:
             self.lost = True
         self.suboptimality = np.nan
         self._step = 1.0
+        self._slope = self._penalised = 0.0
+        self._direction: Any = None
+        self._target: Any = None
+        self._violations: Any = None
 
     def take(self, value, gradient, share):
         """Take what was found at trial, at the cost of that share of a pass; return whether to go on."""

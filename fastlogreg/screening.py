@@ -1,5 +1,7 @@
 """Strengths of a path solved on the columns that may matter there, and certified on all."""
 
+from typing import Any
+
 import numpy as np
 
 from fastlogreg.design import Moments
@@ -30,7 +32,9 @@ class Screen:
     """
 
     def __init__(self):
-        self._columns = self._design = self._source = None
+        self._columns: Any = None
+        self._design: Any = None
+        self._source: Any = None
 
     def minimise(self, objective, penalty, before, ahead, *, tol, max_iter, memory):
         """Minimise objective + penalty from where ``memory.at`` knows the gradient, and leave there where it ended.
@@ -59,7 +63,8 @@ class Screen:
         if before is None:
             before = float(np.max((slopes / np.where(used, np.inf, penalty.l1)), initial=1.0))
         needed = used | (slopes >= (2.0 - before) * penalty.l1)
-        n_iter, history = 0, []
+        n_iter = 0
+        history: Any = []
         for _ in range(MAX_ROUNDS):
             if not self._serves(needed):
                 wanted = needed | (slopes >= (2.0 * ahead - before) * penalty.l1)
@@ -77,7 +82,7 @@ class Screen:
             violations = penalty.violations(objective, coef, gradient)
             total, violation = value + penalty.value(coef), float(violations.max())
             history.append((total, violation, objective.n_passes))
-            left_out = np.atleast_2d(violations > tol)[:, :-1].any(axis=0)
+            left_out: Any = np.atleast_2d(violations > tol)[:, :-1].any(axis=0)
             left_out[self._columns] = False
             if violation <= tol or not left_out.any():
                 status = Status.CONVERGED if violation <= tol else result.status
