@@ -18,6 +18,9 @@ PANEL_BYTES = 2**17
 # chunks' partial sums, four at least, would take more memory than the data deserve.
 OWN_HESSIAN = 1024
 PANEL_ROWS = 2048
+NO_CHANCES = np.empty((0, 0), dtype=np.float32)
+# Columns farther from zero than so many spreads, or wider or narrower, are not looked at in float32.
+FAR, WIDE = 1e3, 1e10
 # Variance, as a part of the mean square, below which a column counts as constant: rounding leaves no digit of less.
 CONSTANT = 1e-14
 # Largest factor between the mean squares of a column and of its part in a sample that stands for the whole, and
@@ -104,6 +107,32 @@ class Coordinates:
         return inner
 
 
+class _Chances:
+    """The probabilities of all rows at the coef that they were last asked for, as products with the Hessian need them.
+
+    Attributes
+    ----------
+    coef : ndarray or None
+        Where they are those of, if anywhere.
+    """
+
+    def __init__(self, n_classes):
+        self.n_classes = n_classes
+        self.coef = None
+        self.values = NO_CHANCES
+
+    def known(self, coef, precision):
+        """Whether they are those at coef."""
+        return int(self.coef is not None and self.values.dtype == precision and np.array_equal(self.coef, coef))
+
+    def room(self, n_rows, precision):
+        """Return the array that holds them, or is to hold others."""
+        if self.values.dtype != precision or self.values.shape[1] != n_rows:
+            self.values = np.empty((self.n_classes, n_rows), dtype=precision)
+        self.coef = None  # until what is to be written is
+        return self.values
+
+
 class LogisticObjective:
     """F(coef) = Σ w_i L(eta_i, y_i) / Σ w_i + ½ Σ l2_j coef_j², eta = X coef + intercept + offset.
 
@@ -139,6 +168,7 @@ class LogisticObjective:
         self.n_passes = 0.0
         n_rows, n_columns = design.shape
         self.shape: tuple[int, ...] = (n_columns + 1,) if self.binary else (n_classes, n_columns + 1)
+        self._chances = _Chances(n_classes)
         self.total_weight = float(n_rows) if weight is None else float(weight.sum())
         no_offset = EMPTY if self.binary else NO_OFFSET
         self._y = design.rows(y)
@@ -181,6 +211,19 @@ class LogisticObjective:
             fit_intercept=self.fit_intercept,
             moments=moments,
         )
+
+    def without_offset(self):
+        """Return the objective of the same rows without penalty and offset."""
+        rows = LogisticObjective(
+            self.design,
+            self._y,
+            weight=self._weight if self._weight.size else None,
+            n_classes=self.n_classes,
+            fit_intercept=self.fit_intercept,
+            moments=self.moments,
+        )
+        rows.total_weight = self.total_weight
+        return rows
 
     def take_columns(self, index):
         """Return the objective of some columns alone, the others' coefficients being zero; copies them."""
@@ -257,14 +300,25 @@ class LogisticObjective:
         inner[..., :-1] -= self.coordinates.means * gradient[..., -1:]
         return float(np.max(np.abs(inner / self.coordinates.scales)))
 
-    def value_gradient(self, coef):
-        """Return F and its gradient, shaped like coef; one pass."""
+    def value_gradient(self, coef, keep=None):
+        """Return F and its gradient, shaped like coef; one pass.
+
+        Parameters
+        ----------
+        coef : ndarray of self.shape
+        keep : dtype, optional
+            For more than two classes keep the probabilities of all rows, (n_classes, n_samples), for products with the
+            Hessian at coef in this precision: they are a third of its cost.
+        """
         if self.binary:
             sums = self._run(binary.value_gradient, self.row_values, (coef,), size=1 + coef.size)
             return self.from_sums(coef, sums[0], sums[1:])
-        shared = self._shared(coef)
-        sums = self._run(multinomial.value_gradient, self.row_values, shared, size=1 + shared[0].size)
-        return self.from_sums(coef, sums[0], self._unpadded(sums[1:], shared[0].shape))
+        padded = self._padded(coef)
+        chances = NO_CHANCES if keep is None else self._chances.room(len(self._y), keep)
+        sums = self._run(multinomial.value_gradient, (*self.row_values, chances), (padded,), size=1 + padded.size)
+        if keep is not None:
+            self._chances.coef = coef.copy()
+        return self.from_sums(coef, sums[0], self._unpadded(sums[1:], padded.shape))
 
     def value_gradient_hessian(self, coef, precision=np.float64):
         """Return F, its gradient and its Hessian (n_coef, n_coef); one pass, O(n p²) or O(n K² p²) arithmetic.
@@ -294,12 +348,12 @@ class LogisticObjective:
             value, gradient = sums[0], sums[1 : 1 + coef.size]
             hessian = sums[1 + q :].reshape(1, 1, q, q)
         else:
-            padded, n_classes = self._shared(coef)
-            q = padded.shape[1]
+            padded = self._padded(coef)
+            n_classes, q = padded.shape
             sums = self._run(
                 multinomial.value_gradient_hessian,
                 self.row_values,
-                (padded, n_classes),
+                (padded,),
                 size=1 + padded.size + (n_classes * q) ** 2,
                 work=n_classes * q / 2,
             )
@@ -308,15 +362,22 @@ class LogisticObjective:
         value, gradient = self.from_sums(coef, value, gradient)
         return value, gradient, self._hessian(hessian)
 
-    def hessian_product(self, coef, vector):
-        """Return the Hessian at coef times a vector, both shaped like coef; one pass."""
-        return self.hessian_products(coef)(vector)
+    def hessian_product(self, coef, vector, precision=np.float64):
+        """Return the Hessian at coef times a vector, both shaped like coef; one pass. See hessian_products."""
+        return self.hessian_products(coef, precision)(vector)
 
-    def hessian_products(self, coef):
+    def hessian_products(self, coef, precision=np.float64):
         """Return a function of a vector, the Hessian at coef times it; one pass each.
 
         For two classes it keeps the curvature of every row, 8 bytes each, from the first product on: another costs as
         much as a value and gradient, where the first has linear predictors of coef to find besides.
+
+        Parameters
+        ----------
+        coef : ndarray of self.shape
+        precision : dtype, default=float64
+            Of the arithmetic for more than two classes, whose probabilities are kept until asked for at another coef,
+            (n_classes, n_samples) of this type; float32 takes half the time.
         """
         curvature = np.empty(len(self._y) if self.binary else 0)
         products = 0
@@ -324,21 +385,24 @@ class LogisticObjective:
         def product(vector):
             nonlocal products
             products += 1
-            return self._hessian_product(coef, vector, curvature, known=products > 1)
+            return self._hessian_product(coef, vector, precision, curvature, known=products > 1)
 
         return product
 
-    def _hessian_product(self, coef, vector, curvature, known):
+    def _hessian_product(self, coef, vector, precision, curvature, known):
         if self.binary and known:
             product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size)
         elif self.binary:
             rows = *self.row_values, curvature
             product = self._run(binary.hessian_product, rows, (coef, vector), size=coef.size, work=2)
         else:
-            padded, n_classes = self._shared(coef)
-            shared = (padded, self._shared(vector)[0], n_classes)
-            sums = self._run(multinomial.hessian_product, (self._weight, self._offset), shared, size=padded.size)
-            product = self._unpadded(sums, padded.shape)
+            known = self._chances.known(coef, precision)
+            chances = self._chances.room(len(self._y), precision)
+            shared = (self._padded(coef), self._padded(vector).astype(precision), known)
+            rows = (self._weight, self._offset, chances)
+            sums = self._run(multinomial.hessian_product, rows, shared, size=shared[0].size)
+            self._chances.coef = coef.copy()
+            product = self._unpadded(sums, shared[0].shape)
         product = product / self.total_weight
         product[..., :-1] += self.l2 * vector[..., :-1]
         if not self.fit_intercept:
@@ -359,8 +423,34 @@ class LogisticObjective:
 
     def class_shares(self):
         """Return the share of every class in the weight of the rows."""
-        weight = self._weight if self._weight.size else None
-        return np.bincount(self._y, weight, minlength=self.n_classes) / self.total_weight
+        counts = np.zeros(self.n_classes)
+        for part in self._parts:
+            weight = self._weight[part] if self._weight.size else None
+            counts += np.bincount(self._y[part], weight, minlength=self.n_classes)
+        return counts / self.total_weight
+
+    def class_curvatures(self, coef):
+        """Return the weighted mean of prob_k (1 - prob_k) of every class, of probabilities that are kept; no pass."""
+        if self._chances.coef is None or not np.array_equal(self._chances.coef, coef):
+            raise ValueError("no probabilities at these coefficients are kept")
+        sums = np.zeros(self.n_classes)
+        for part in self._parts:
+            for k, chances in enumerate(self._chances.values[:, part]):
+                weighted = chances * self._weight[part] if self._weight.size else chances
+                sums[k] += weighted.sum(dtype=np.float64) - float(weighted @ chances)
+        return sums / self.total_weight
+
+    @property
+    def single_serves(self):
+        """Whether float32 holds the columns: their variance beside their means, and the squares of their scales."""
+        means, scales = self.coordinates.means, self.coordinates.scales[:-1]
+        near = np.abs(means) <= FAR * scales
+        return bool((near & (scales > 1.0 / WIDE) & (scales < WIDE)).all())
+
+    @property
+    def _parts(self):
+        """Slices of the rows that count."""
+        return [slice(None)] if self.design.runs is None else [slice(a, b) for a, b in self.design.runs]
 
     def counted(self, values):
         """Return those of the row-aligned values whose rows have a weight above zero."""
@@ -408,11 +498,11 @@ class LogisticObjective:
         work *= 1 if self.binary else self.n_classes
         return self.design.run(kernel, rows, shared, size=size, work=work, scratch=scratch)
 
-    def _shared(self, coef):
-        """Return coef padded with zeros to whole tiles, and the number of classes."""
-        padded = np.zeros((_padded(self.n_classes), _padded(self.shape[1])))
-        padded[: self.n_classes, : self.shape[1]] = coef
-        return padded, self.n_classes
+    def _padded(self, coef):
+        """Return coef of classes with columns padded with zeros to whole tiles."""
+        padded = np.zeros((self.n_classes, _padded(self.shape[1])))
+        padded[:, : self.shape[1]] = coef
+        return padded
 
     def _unpadded(self, sums, shape):
         """Return derivatives of the loss without their padding, and with sums over the classes of zero.

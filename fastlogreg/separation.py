@@ -12,7 +12,7 @@ import scipy.sparse
 
 from fastlogreg.design import LOOK_ROWS
 from fastlogreg.solvers.newton import Inverse, changes_nothing, pinned
-from fastlogreg.solvers.newton_cg import conjugate_gradients, preconditioner
+from fastlogreg.solvers.newton_cg import accurate_step
 
 # A Newton step that moves no linear predictor by as much proves that there is an optimum: 1 is enough, see `overlap`.
 SMALL_STEP = 0.1
@@ -62,8 +62,7 @@ def newton_step(objective, coef):
     With many coefficients by conjugate gradients instead, some dozens of passes.
     """
     if objective.n_coef > MAX_HESSIAN[objective.design.sparse]:
-        gradient = objective.value_gradient(coef)[1]
-        return conjugate_gradients(objective, coef, gradient, PRECISE, preconditioner(objective))[0]
+        return accurate_step(objective, coef, PRECISE)
     _, gradient, hessian = objective.value_gradient_hessian(coef)
     scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
     inverse = Inverse(pinned(objective, hessian), scales, np.float64)

@@ -1,9 +1,9 @@
 """Multinomial logistic loss over rows, blockwise: panel, product with all classes, softmax, product back.
 
 Shapes: y (n,) class index, int64; weight (n,), or empty; offset (n, n_classes), or (0, 0); coef (K, q), intercept in
-column p, rows and columns padded with zeros to whole tiles; bounds (n_chunks, 2), out (n_chunks, size) as in
-binary.py. Inside a block eta and prob are (K, n_rows), one class after another, so that every loop is a vector loop
-over rows whatever K is.
+column p, columns padded with zeros to whole tiles; chances (K, n), the probabilities that products with the Hessian
+need, or (0, 0) where none are kept; bounds (n_chunks, 2), out (n_chunks, size) as in binary.py. Inside a block eta and
+prob are (K, n_rows), one class after another, so that every loop is a vector loop over rows whatever K is.
 """
 
 import numpy as np
@@ -12,8 +12,11 @@ from numba import prange
 from fastlogreg.kernels.binary import scale_rows, total
 from fastlogreg.kernels.blocks import pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.panels import add_product, scale_panel, set_eta
 from fastlogreg.kernels.pointwise import exp_difference, log1p_nonnegative
+from fastlogreg.kernels.tiles import PANEL_MULTIPLE, TILE_ROWS, add_products, set_product
+
+# Kept probabilities below this count as zero: float32 has no normal number for much less.
+LEAST_CHANCE = 1e-37
 
 # --- softmax over the classes of a block ------------------------------------------------------------------------
 
@@ -77,29 +80,49 @@ def set_slope(y, weight, first, rest, slope):
 @kernel
 def block_size(n_columns, n_classes):
     """Rows of a block whose panel and class arrays stay in the second-level cache."""
-    return max(32, min(256, 65536 // (n_columns + 3 * n_classes) // 8 * 8))
+    return max(1, min(8, 65536 // (n_columns + 3 * n_classes) // PANEL_MULTIPLE)) * PANEL_MULTIPLE
 
 
 @kernel
 def set_etas(coef, panel, offset, first, m, eta):
     """Set eta (K, size) of a block of m rows."""
-    for k in range(eta.shape[0]):
-        values = eta[k]
-        set_eta(coef[k], panel, values)
-        if offset.size:
+    set_product(coef, panel, eta)
+    if offset.size:
+        for k in range(eta.shape[0]):
+            values = eta[k]
             for i in range(m):
                 values[i] += offset[first + i, k]
+
+
+@kernel
+def keep(prob, first, last, chances):
+    """Keep the probabilities of rows first … last - 1."""
+    for k in range(chances.shape[0]):
+        source, target = prob[k], chances[k, first:last]
+        for i in range(target.size):
+            target[i] = source[i] if source[i] > LEAST_CHANCE else 0.0
+
+
+@kernel
+def add_gradient(X, first, last, slope, panel, gradient):
+    """Add slope @ panel.T to gradient (K, q), and ask for the rows that follow meanwhile."""
+    n_classes = slope.shape[0]
+    n_parts = (n_classes + TILE_ROWS - 1) // TILE_ROWS
+    for part in range(n_parts):
+        k = part * TILE_ROWS
+        prefetch_next(X, first, last, part, n_parts)
+        add_products(slope[k : k + TILE_ROWS], panel, False, gradient[k : k + TILE_ROWS])
 
 
 # --- value and gradient -----------------------------------------------------------------------------------------
 
 
 @kernel
-def value_gradient_rows(X, y, weight, offset, coef, n_classes, start, stop, panel, prob, work, out):
+def value_gradient_rows(X, y, weight, offset, chances, coef, start, stop, panel, prob, work, out):
     """Add Σ w·loss to out[0] and Σ w·slope_k·(x, 1) to the rest of out, shaped like coef."""
-    q, size = panel.shape
+    size = panel.shape[1]
     gradient = out[1:].reshape(coef.shape)
-    eta = work[:n_classes]
+    eta = work[:-4]
     largest, rest, spare, loss = work[-4], work[-3], work[-2], work[-1]
     for first in range(start, stop, size):
         last = min(first + size, stop)
@@ -107,26 +130,25 @@ def value_gradient_rows(X, y, weight, offset, coef, n_classes, start, stop, pane
         pack(X, first, last, panel)
         set_etas(coef, panel, offset, first, m, eta)
         set_loss_softmax(eta, y[first:last], prob, largest, rest, spare, loss)
-        set_slope(y[first:last], weight, first, eta, prob[:n_classes])
+        keep(prob, first, last, chances)
+        set_slope(y[first:last], weight, first, eta, prob)
         scale_rows(weight, first, loss[:m])
         out[0] += total(loss[:m])
-        for k in range(0, coef.shape[0], 4):
-            prefetch_next(X, first, last, k // 4, coef.shape[0] // 4)
-            add_product(prob, panel, k, 0, gradient)
+        add_gradient(X, first, last, prob, panel, gradient)
 
 
 @driver
-def value_gradient(X, y, weight, offset, coef, n_classes, bounds, out):
+def value_gradient(X, y, weight, offset, out_chances, coef, bounds, out):
     """Drive value_gradient_rows; out has 1 + coef.size columns."""
-    padded_classes, q = coef.shape
+    n_classes, q = coef.shape
     n_chunks = bounds.shape[0]
     size = block_size(q, n_classes)
     panel = np.empty((n_chunks, q, size))
-    prob = np.zeros((n_chunks, padded_classes, size))
+    prob = np.empty((n_chunks, n_classes, size))
     work = np.empty((n_chunks, n_classes + 4, size))
     for c in prange(n_chunks):
         value_gradient_rows(
-            X, y, weight, offset, coef, n_classes, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
+            X, y, weight, offset, out_chances, coef, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
         )
 
 
@@ -134,14 +156,15 @@ def value_gradient(X, y, weight, offset, coef, n_classes, bounds, out):
 
 
 @kernel
-def value_gradient_hessian_rows(X, y, weight, offset, coef, n_classes, start, stop, panel, prob, work, out):
+def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, prob, work, out):
     """As value_gradient_rows, then the blocks k <= l of the Hessian (K, K, q, q), tiles on and above the diagonal."""
-    q, size = panel.shape[1:]
+    n_classes, q = coef.shape
+    size = panel.shape[2]
     gradient = out[1 : 1 + coef.size].reshape(coef.shape)
     hessian = out[1 + coef.size :].reshape(n_classes, n_classes, q, q)
     rows, scaled = panel[0], panel[1]
     slope, chance = prob[0], prob[1]
-    eta = work[:n_classes]
+    eta = work[:-4]
     largest, rest, spare, loss = work[-4], work[-3], work[-2], work[-1]
     for first in range(start, stop, size):
         last = min(first + size, stop)
@@ -150,36 +173,35 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, n_classes, start, st
         set_etas(coef, rows, offset, first, m, eta)
         set_loss_softmax(eta, y[first:last], chance, largest, rest, spare, loss)
         slope[:] = chance
-        set_slope(y[first:last], weight, first, eta, slope[:n_classes])
+        set_slope(y[first:last], weight, first, eta, slope)
         scale_rows(weight, first, loss[:m])
         out[0] += total(loss[:m])
-        for k in range(0, coef.shape[0], 4):
-            add_product(slope, rows, k, 0, gradient)
+        add_gradient(X, first, last, slope, rows, gradient)
         for k in range(n_classes):
-            prefetch_next(X, first, last, k, n_classes)
             for other in range(k, n_classes):
                 curvature = largest  # w prob_k (1 - prob_k) on the diagonal, - w prob_k prob_l off it
                 for i in range(size):
                     curvature[i] = chance[k, i] * (eta[k, i] if k == other else -chance[other, i])
                 scale_rows(weight, first, curvature[:m])
-                scaled[:] = rows
-                scale_panel(curvature, scaled)
-                for j in range(0, q, 4):
-                    add_product(scaled, rows, j, j, hessian[k, other])
+                for j in range(q):
+                    source, target = rows[j], scaled[j]
+                    for i in range(size):
+                        target[i] = curvature[i] * source[i]
+                add_products(scaled, rows, True, hessian[k, other])
 
 
 @driver
-def value_gradient_hessian(X, y, weight, offset, coef, n_classes, bounds, out):
+def value_gradient_hessian(X, y, weight, offset, coef, bounds, out):
     """Drive value_gradient_hessian_rows; out has 1 + coef.size + (n_classes * q)**2 columns."""
-    padded_classes, q = coef.shape
+    n_classes, q = coef.shape
     n_chunks = bounds.shape[0]
     size = block_size(2 * q, n_classes)
     panel = np.empty((n_chunks, 2, q, size))
-    prob = np.zeros((n_chunks, 2, padded_classes, size))
+    prob = np.empty((n_chunks, 2, n_classes, size))
     work = np.empty((n_chunks, n_classes + 4, size))
     for c in prange(n_chunks):
         value_gradient_hessian_rows(
-            X, y, weight, offset, coef, n_classes, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
+            X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
         )
 
 
@@ -187,45 +209,74 @@ def value_gradient_hessian(X, y, weight, offset, coef, n_classes, bounds, out):
 
 
 @kernel
-def hessian_product_rows(X, weight, offset, coef, vector, n_classes, start, stop, panel, along, work, out):
-    """Add Σ w·prob_k·(d_k - Σ_l prob_l d_l)·(x, 1) with d = (x, 1)·vector to out, shaped like coef."""
-    q, size = panel.shape
-    product = out.reshape(coef.shape)
-    eta, prob = work[:n_classes], work[n_classes : 2 * n_classes]
-    largest, rest, spare = work[-3], work[-2], work[-1]
+def set_chances_rows(X, offset, coef, start, stop, panel, prob, work, chances):
+    """Set the probabilities of a range of rows."""
+    size = panel.shape[1]
     for first in range(start, stop, size):
         last = min(first + size, stop)
-        m = last - first
         pack(X, first, last, panel)
-        set_etas(coef, panel, offset, first, m, eta)
-        set_softmax(eta, prob, largest, rest, spare)
-        mean = largest
-        mean[:] = 0.0
-        for k in range(n_classes):
-            direction, chance = along[k], prob[k]
-            set_eta(vector[k], panel, direction)
-            for i in range(size):
-                mean[i] += chance[i] * direction[i]
-        for k in range(n_classes):
-            direction, chance = along[k], prob[k]
-            for i in range(size):
-                direction[i] = (direction[i] - mean[i]) * chance[i]
-            scale_rows(weight, first, direction[:m])
-        for k in range(0, coef.shape[0], 4):
-            prefetch_next(X, first, last, k // 4, coef.shape[0] // 4)
-            add_product(along, panel, k, 0, product)
+        set_etas(coef, panel, offset, first, last - first, work[:-3])
+        set_softmax(work[:-3], prob, work[-3], work[-2], work[-1])
+        keep(prob, first, last, chances)
+
+
+@kernel
+def set_product_slope(chances, weight, first, m, base, mean, along):
+    """Turn d into w·prob_k·(d_k - Σ_l prob_l d_l), for the m rows from `first` on.
+
+    d is taken from that of the class with more than half of the probability first: where that has nearly all, the mean
+    would be d_k itself but for rounding, and it is from the others' probabilities that the differences come.
+    """
+    base[:] = 0.0
+    mean[:] = 0.0
+    for k in range(along.shape[0]):
+        direction, chance = along[k], chances[k, first : first + m]
+        for i in range(m):
+            base[i] = direction[i] if chance[i] > 0.5 else base[i]
+    for k in range(along.shape[0]):
+        direction, chance = along[k], chances[k, first : first + m]
+        for i in range(m):
+            direction[i] -= base[i]
+            mean[i] += chance[i] * direction[i]
+    for k in range(along.shape[0]):
+        direction, chance = along[k], chances[k, first : first + m]
+        for i in range(m):
+            direction[i] = (direction[i] - mean[i]) * chance[i]
+        scale_rows(weight, first, direction[:m])
+
+
+@kernel
+def hessian_product_rows(X, weight, chances, vector, start, stop, panel, along, work, out):
+    """Add Σ w·prob_k·(d_k - Σ_l prob_l d_l)·(x, 1) with d = (x, 1)·vector to out, shaped like vector."""
+    size = panel.shape[1]
+    product = out.reshape(vector.shape)
+    for first in range(start, stop, size):
+        last = min(first + size, stop)
+        pack(X, first, last, panel)
+        set_product(vector, panel, along)
+        set_product_slope(chances, weight, first, last - first, work[0], work[1], along)
+        add_gradient(X, first, last, along, panel, product)
 
 
 @driver
-def hessian_product(X, weight, offset, coef, vector, n_classes, bounds, out):
-    """Drive hessian_product_rows; out has coef.size columns."""
-    padded_classes, q = coef.shape
+def hessian_product(X, weight, offset, out_chances, coef, vector, known, bounds, out):
+    """Drive hessian_product_rows, in the precision of `vector`; out has vector.size columns.
+
+    The probabilities at coef are found and kept first, unless they are known.
+    """
+    n_classes, q = vector.shape
     n_chunks = bounds.shape[0]
     size = block_size(q, n_classes)
-    panel = np.empty((n_chunks, q, size))
-    along = np.zeros((n_chunks, padded_classes, size))
-    work = np.empty((n_chunks, 2 * n_classes + 3, size))
+    panel = np.empty((n_chunks, q, size), dtype=vector.dtype)
+    along = np.empty((n_chunks, n_classes, size), dtype=vector.dtype)
+    work = np.empty((n_chunks, 2, size), dtype=vector.dtype)
+    fresh = 0 if known else 1
+    wide = np.empty((fresh * n_chunks, q, size))
+    prob = np.empty((fresh * n_chunks, n_classes, size))
+    eta = np.empty((fresh * n_chunks, n_classes + 3, size))
     for c in prange(n_chunks):
-        hessian_product_rows(
-            X, weight, offset, coef, vector, n_classes, bounds[c, 0], bounds[c, 1], panel[c], along[c], work[c], out[c]
-        )
+        for first in range(bounds[c, 0], bounds[c, 1], size):
+            last = min(first + size, bounds[c, 1])
+            if not known:
+                set_chances_rows(X, offset, coef, first, last, wide[c], prob[c], eta[c], out_chances)
+            hessian_product_rows(X, weight, out_chances, vector, first, last, panel[c], along[c], work[c], out[c])

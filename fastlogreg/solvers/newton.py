@@ -106,12 +106,12 @@ class Inverse:
         return self.factor is not None or self.null_space is not None
 
     def solve(self, gradient):
-        """Return H⁻¹ gradient, of least norm in scaled coordinates where H is singular."""
+        """Return H⁻¹ gradient, of least norm in scaled coordinates where H is singular; or of several, as rows."""
         scaled = gradient / self.scales
         if self.factor is not None:
-            solution, _ = dpotrs(self.factor, scaled, lower=1)
+            solution = dpotrs(self.factor, scaled.T, lower=1)[0].T
         else:
-            solution = self.vectors @ ((self.vectors.T @ scaled) / self.values)
+            solution = ((scaled @ self.vectors) / self.values) @ self.vectors.T
         return solution / self.scales
 
 
