@@ -13,7 +13,8 @@ import naive
 from designs import KERNEL, csr
 from fastlogreg import objective as objective_module
 from fastlogreg.design import ArrayDesign, Moments, as_design
-from fastlogreg.kernels import predict
+from fastlogreg.kernels import predict, tiles
+from fastlogreg.kernels.jit import kernel
 from fastlogreg.objective import LogisticObjective
 from problems import random_coef, random_problem
 
@@ -109,6 +110,13 @@ def expected_hessian_product(problem):
     return naive.hessian_product(problem.X, coef, vector, problem.weight, problem.offset) / total
 
 
+def kept_hessian_product(problem, design):
+    """As hessian_product, with the probabilities that the gradient kept."""
+    objective, coef = make_objective(problem, design), random_coef(problem)
+    objective.value_gradient(coef, keep=np.float64)
+    return objective.hessian_product(coef, random_coef(problem, seed=1))
+
+
 def written_rows(kernel):
     def run(problem, design):
         n_etas = 1 if problem.n_classes == 2 else problem.n_classes
@@ -151,6 +159,7 @@ TWINS = {
     "value_gradient_hessian, 3 classes": Twins(value_gradient_hessian, expected_value_gradient_hessian, 3),
     "hessian_product, 3 classes": Twins(hessian_product, expected_hessian_product, 3),
     "hessian_product, 4 classes": Twins(hessian_product, expected_hessian_product, 4),
+    "hessian_product, 7 classes": Twins(kept_hessian_product, expected_hessian_product, 7),
     "decision, 3 classes": Twins(written_rows(predict.decision), expected_rows(lambda eta: eta), 3),
     "probability, 3 classes": Twins(written_rows(predict.probability), expected_rows(naive.probability), 3),
     "log_probability, 3 classes": Twins(written_rows(predict.log_probability), expected_rows(naive.log_probability), 3),
@@ -225,6 +234,54 @@ def test_hessian_of_float32_products(storage):
         assert value == pytest.approx(exact_value, rel=1e-14)
         np.testing.assert_allclose(gradient, exact_gradient, rtol=0, atol=1e-14 * np.abs(exact_gradient).max())
         np.testing.assert_allclose(hessian, exact_hessian, rtol=0, atol=1e-5 * np.abs(exact_hessian).max())
+
+
+@pytest.mark.parametrize("storage", ["C float32", "CSR float64 int32"])
+@pytest.mark.parametrize("n_classes", [3, 13])
+def test_hessian_product_in_float32(n_classes, storage):
+    """It differs by rounding only, and gradients that keep probabilities not at all."""
+    for n, p in SHAPES:
+        problem = random_problem(n, p, n_classes, weighted=True, shifted=True)
+        objective = make_objective(problem, Partition(KERNEL[storage](problem.X), uneven))
+        coef, vector = random_coef(problem), random_coef(problem, seed=1)
+        exact, gradient = objective.hessian_product(coef, vector), objective.value_gradient(coef)[1]
+        np.testing.assert_array_equal(objective.value_gradient(coef, keep=np.float32)[1], gradient)
+        product = objective.hessian_product(coef, vector, precision=np.float32)
+        np.testing.assert_allclose(product, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
+
+
+def test_hessian_product_where_one_class_has_nearly_all():
+    """The differences come from the other probabilities, of 10⁻³⁰ here; the mean over all would drown them."""
+    X, vector = np.ones((1, 1)), np.array([[1.0, 2.0], [5.0, 0.0], [-3.0, 1.0]])
+    rare = np.exp([-69.0, -70.0])
+    coef = np.array([[0.0, 0.0], [-69.0, 0.0], [0.0, -70.0]])
+    moments = Moments(np.ones((2, 1)), 0.0)
+    objective = LogisticObjective(as_design(X), np.zeros(1, dtype=np.int64), n_classes=3, moments=moments)
+    expected = np.append(-rare @ [2.0, -5.0], rare * [2.0, -5.0])  # d is 3, 5, -2
+    for precision in (np.float64, np.float32):
+        product = objective.hessian_product(coef, vector, precision=precision)
+        np.testing.assert_allclose(product[1:], np.stack([expected[1:]] * 2, axis=1), rtol=1e-5, atol=1e-40)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles(dtype):
+    """Every height of a tile, and whole ones before it."""
+
+    @kernel
+    def products(left, panel, eta, sums, square):
+        tiles.set_product(left, panel, eta)
+        tiles.add_products(eta, panel, False, sums)
+        tiles.add_products(panel, panel, True, square)
+
+    rng = np.random.default_rng(0)
+    for n_rows in range(1, 14):
+        left, panel = rng.standard_normal((n_rows, 8)).astype(dtype), rng.standard_normal((8, 96)).astype(dtype)
+        eta, sums, square = np.full((n_rows, 96), np.nan, dtype), np.ones((n_rows, 8)), np.ones((8, 8))
+        products(left, panel, eta, sums, square)
+        close = {"rtol": 0, "atol": 1e2 * np.finfo(dtype).eps * 8 * 96}
+        np.testing.assert_allclose(eta, left @ panel, **close)
+        np.testing.assert_allclose(sums, 1.0 + eta @ panel.T, **close)
+        np.testing.assert_allclose(np.triu(square), np.triu(1.0 + panel @ panel.T), **close)
 
 
 def test_no_kernel_reads_what_it_did_not_write():

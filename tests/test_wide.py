@@ -155,6 +155,54 @@ def test_classes_are_preconditioned_by_the_gram_matrix(l2):
     assert result.n_passes < 80.0
 
 
+def classes_problem(n_rows, n_columns, n_classes, drift=0.0):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((n_rows, n_columns)) + drift * np.arange(n_rows)[:, None] / n_rows
+    eta = (X - drift / 2) @ rng.standard_normal((n_columns, n_classes)) * 2.0 / np.sqrt(n_columns)
+    return X, (eta + rng.gumbel(size=eta.shape)).argmax(axis=1)
+
+
+#: The changes to a problem of classes under which products in float32 and samples must still lead to the optimum.
+CLASSES = {
+    "plain": lambda X, y: (X, y, {}),
+    "sorted": lambda X, y: (X[np.argsort(y, kind="stable")], np.sort(y), {}),
+    "rare": lambda X, y: (X, np.where((y == 2) & (np.cumsum(y == 2) > 3), 0, y), {}),
+    "collinear": lambda X, y: (np.column_stack([X, X[:, 0] - 2.0 * X[:, 1]]), y, {}),
+    "units": lambda X, y: (X * 10.0 ** np.linspace(-4, 4, X.shape[1]), y, {}),
+    "far from centred": lambda X, y: (X + 1e5, y, {}),
+    "weights": lambda X, y: (X, y, {"weight": np.arange(len(y)) % 3.0}),
+    "offset": lambda X, y: (X, y, {"offset": np.sin(np.arange(3.0 * len(y))).reshape(-1, 3)}),
+    "no intercept": lambda X, y: (X, y, {"fit_intercept": False}),
+    "float32": lambda X, y: (X.astype(np.float32), y, {}),
+    "drift": lambda X, y: (X[np.argsort(X[:, 0])], y[np.argsort(X[:, 0])], {}),
+}
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-4])
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_of_large_data(name, l2, monkeypatch):
+    """As where a pass is dear: from a sample, with products in float32."""
+    monkeypatch.setattr("fastlogreg.design.SAMPLE_WORK", 0)
+    X, y, terms = CLASSES[name](*classes_problem(4000, 8, 3))
+    if name != "units":
+        terms["l2"] = l2
+    result = solve(SOLVERS["newton-cg"].function, X, y, tol=1e-8, **{"l2": 0.0, **terms})
+    assert result.converged
+    coef = naive.optimum(X, y, result.coef.shape, **terms)
+    terms.pop("fit_intercept", None)
+    least = naive.objective(X, y, coef, **terms)
+    assert naive.objective(X, y, result.coef, **terms) <= least + 1e-8 * abs(least)
+
+
+def test_passes_for_classes():
+    X, y = classes_problem(20_000, 30, 5)  # 155 coefficients: a sample, then two or three steps
+    result = solve(SOLVERS["newton-cg"].function, np.tile(X, (4, 1)), np.tile(y, 4), tol=1e-8, l2=1e-6)
+    assert result.n_passes <= 20.0
+    X, y = classes_problem(4000, 40, 100)  # as many columns as rows of a class; 58 before classes had their means
+    result = solve(SOLVERS["newton-cg"].function, X, y, tol=1e-8, l2=2.5e-4)
+    assert result.n_passes <= 60.0
+
+
 def test_the_preconditioner_leaves_shifts_of_all_classes_to_the_penalty():
     X, y = problem(3, n_rows=200, n_columns=5)
     precondition = preconditioner(LogisticObjective(as_design(X), y, n_classes=3, l2=0.5))
