@@ -4,6 +4,7 @@ A kernel is a function of a row range that returns a partial sum, so ``run`` is 
 source and partitions of a cluster have to provide.
 """
 
+import functools
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.sparse
 
 from fastlogreg.kernels import columns
 from fastlogreg.kernels.csr import CSR
-from fastlogreg.threads import allowed_threads
+from fastlogreg.threads import allowed_threads, check_jobs
 
 # At most so many partial sums, fewer where each is large: the shape of X alone decides, never the number of threads,
 # so that results are bitwise equal for any number of threads.
@@ -54,6 +55,10 @@ class Moments(NamedTuple):
     sampled: bool = False  # whether they are those of a sample, in proportion
 
 
+# Of columns that nobody looked at yet.
+UNSEEN = Moments(np.empty((2, 0)), 0.0)
+
+
 class Design(Protocol):
     """Rows of X, in blocks; knows nothing of y."""
 
@@ -75,20 +80,25 @@ class ArrayDesign:
     X : ndarray or CSR
     shape : tuple
         Rows that count, and columns.
-    threads : int
-        Most threads to use.
+    n_jobs : int or None
+        Threads to use; None for all cores that the process is allowed.
     runs : ndarray of shape (SAMPLE_RUNS, 2), optional
         First row and the one after the last of the runs of rows that count; all rows by default.
     """
 
-    def __init__(self, X, shape, threads, runs=None):
+    def __init__(self, X, shape, n_jobs, runs=None):
         self.X = X
         self.shape = shape
-        self.threads = threads
+        self.n_jobs = n_jobs
         self.runs = runs
         self.dtype = X.data.dtype if isinstance(X, CSR) else X.dtype
         entries, n_rows = (X.data.size, X.indptr.size - 1) if isinstance(X, CSR) else (X.size, X.shape[0])
         self.entries_per_row = max(1.0, entries / max(1, n_rows))
+
+    @functools.cached_property
+    def threads(self):
+        """Most threads to use; a small fit, which uses one, does not ask the system how many there are."""
+        return allowed_threads(self.n_jobs)
 
     @property
     def density(self):
@@ -286,10 +296,10 @@ def as_design(X, n_jobs=None):
     n_jobs : int, optional
         Threads to use; None for all cores that the process is allowed.
     """
-    threads = allowed_threads(n_jobs)
+    check_jobs(n_jobs)
     if scipy.sparse.issparse(X):
         rows = CSR(_read_only(X.data), _read_only(X.indices), _read_only(X.indptr), X.shape[1])
-        return ArrayDesign(rows, X.shape, threads)
+        return ArrayDesign(rows, X.shape, n_jobs)
     if not (X.flags.c_contiguous or X.flags.f_contiguous) or not X.flags.aligned:
         X = np.ascontiguousarray(X)
-    return ArrayDesign(X, X.shape, threads)
+    return ArrayDesign(X, X.shape, n_jobs)

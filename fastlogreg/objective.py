@@ -154,7 +154,7 @@ class LogisticObjective:
         If False the derivatives in the intercept are zero, so that it stays where it starts.
     moments : Moments, optional
         Of the columns; found in one more pass where not given, or in an eighth of one where a sample surely stands for
-        all rows.
+        all rows. UNSEEN for a solver that finds them.
     """
 
     def __init__(
@@ -176,7 +176,11 @@ class LogisticObjective:
         self._offset = no_offset if offset is None else design.rows(offset)
         self.moments = moments or self._sampled_moments() or Moments(design.column_moments(self._weight))
         self.n_passes += self.moments.n_passes
-        self.coordinates = Coordinates(self.moments.sums, self.total_weight, l2=l2, centre=fit_intercept)
+
+    @functools.cached_property
+    def coordinates(self):
+        """Coordinates of the columns."""
+        return Coordinates(self.moments.sums, self.total_weight, l2=self.l2, centre=self.fit_intercept)
 
     def sample(self, n_rows):
         """Return the objective of about n_rows rows spread evenly over the data; they need not hold every class."""
@@ -487,6 +491,10 @@ class LogisticObjective:
         return rows.value_gradient_hessian(np.zeros(self.shape[-1]))[2]
 
     # --- how kernels are called ---------------------------------------------------------------------------------
+
+    def call(self, kernel, *shared):
+        """Call a driver that looks at all rows, their targets and weights by itself, however often."""
+        kernel(self.design.X, self._y, self._weight, *shared)
 
     @property
     def row_values(self):

@@ -1,5 +1,6 @@
 """What is added to the smooth objective: L1 by column, one class at a time or grouped, and bounds."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,12 @@ class Penalty:
         inner = gradient[..., :-1] - coordinates.means * gradient[..., -1:]
         excess = np.concatenate([self.excess(coef[..., :-1], inner), np.abs(gradient[..., -1:])], axis=-1)
         return excess / coordinates.scales
+
+
+@functools.lru_cache(maxsize=8)
+def no_penalty(n_features):
+    """Return the Penalty of so many columns that changes nothing; it is shared."""
+    return Penalty.of(n_features)
 
 
 def duality_gap(objective, penalty, coef, value, gradient):

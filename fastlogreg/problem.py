@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
-from fastlogreg.design import Moments, as_design
+from fastlogreg.design import UNSEEN, Moments, as_design
 from fastlogreg.objective import LogisticObjective, NotFiniteError
-from fastlogreg.penalty import Penalty, deviations, penalise
+from fastlogreg.penalty import Penalty, deviations, no_penalty, penalise
 from fastlogreg.units import column_origins, column_units, from_units, to_units
 from fastlogreg.validation import (
     check_bounds,
@@ -37,7 +37,8 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
     C : float, default=1.0
         Infinite if there will be no penalty.
     sampled : bool, default=False
-        Whether the moments of the columns may be those of a sample, an eighth of a pass: solves belong into `settled`.
+        Whether the moments of the columns may be those of a sample, an eighth of a pass, and are left to `look` or to a
+        solver: solves belong into `settled`.
 
     Returns
     -------
@@ -62,11 +63,10 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
         X.sum_duplicates()  # the squares of parts are not those of their sum
     design = as_design(X, estimator.n_jobs)
     offset = check_offset(offset, len(y), len(classes))
-    moments = None if sampled else Moments(design.column_moments(weight))
-    rows = X, y, classes, target, design, moments, weight, offset
+    rows = X, y, classes, target, design, weight, offset
     problem = Problem(*rows, estimator.fit_intercept, terms, total_weight)
-    if not problem.moments.sampled:
-        check_finite(estimator, X, problem.moments.sums[1], squared=False)
+    if not sampled:
+        problem.look(estimator, every=True)
     return problem
 
 
@@ -93,7 +93,7 @@ class Problem:
     design : Design
         Of X.
     moments : Moments
-        Of the columns; where they are those of a sample, not every entry is known to be finite.
+        Of the columns, UNSEEN before `look`; where they are those of a sample, not every entry is known to be finite.
     weight, offset : ndarray or None
         The weights times a factor that makes their mean about one where it is extreme.
     fit_intercept : bool
@@ -104,18 +104,34 @@ class Problem:
     """
 
     def __init__(
-        self, X, y, classes, target, design, moments, weight, offset, fit_intercept, terms, total_weight
+        self, X, y, classes, target, design, weight, offset, fit_intercept, terms, total_weight
     ):
         self.X, self.y, self.classes, self.target = X, y, classes, target
         self.design = design
         self.weight, self.offset, self.fit_intercept, self.terms = weight, offset, fit_intercept, terms
         self.n_classes = len(classes)
         self.total_weight = total_weight
-        with np.errstate(over="ignore", invalid="ignore"):  # who binds looks for what is not finite
-            self.moments = moments or self._objective(design, 0.0).moments
+        self.moments = UNSEEN
         # Folds share the units of all rows, or a column that is zero but in the rows held out would be rescaled.
-        self._sums, self._all_weight = self.moments.sums, weight
+        self._sums, self._all_weight = UNSEEN.sums, weight
         self._scaled = {}
+
+    def look(self, estimator, every=False):
+        """Find the moments of the columns: of all rows, or of a sample where one serves and every is False.
+
+        Raises
+        ------
+        ValueError
+            For an entry of X that is not finite.
+        """
+        if every:
+            self.moments = Moments(self.design.column_moments(self.weight), 1.0 + self.moments.n_passes)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.moments = self._objective(self.design, 0.0).moments
+        self._sums = self.moments.sums
+        if not self.moments.sampled:
+            check_finite(estimator, self.X, self._sums[1], squared=False)
 
     def settled(self, estimator, solve):
         """Return solve(), once more after a pass for all moments where it found what no sample had shown.
@@ -128,19 +144,20 @@ class Problem:
         try:
             return solve()
         except NotFiniteError:
-            every = self.design.column_moments(self.weight)
-        check_finite(estimator, self.X, every[1], squared=False)
-        self.moments = Moments(every, 1.0 + self.moments.n_passes)
-        self._sums = every
+            self.look(estimator, every=True)
         return solve()
 
     def penalised(self, alpha, l1_ratio=0.0):
         """Return the problem with a penalty of strength alpha = 1 / (C Σ w) on the scale of the mean loss.
 
         Costs nothing, but where columns are of extreme scale or far from zero a copy of X, for all strengths, and a
-        pass over it. The cost of the moments is in ``moments``, and not counted again.
+        pass over it. The cost of the moments is in ``moments``, and not counted again. Where moments are UNSEEN, they
+        are the solver's to find, and the penalty is L2.
         """
         factors, bounds, standardize, grouped = self.terms
+        if self.moments is UNSEEN:
+            l2 = alpha if factors is None else alpha * factors
+            return Penalised(self._objective(self.design, l2, UNSEEN), no_penalty(self.design.shape[1]))
         terms = partial(penalise, alpha, l1_ratio, factors, bounds, grouped=grouped)
         outer = terms(None, 1.0)
         units = column_units(self.design, self._sums[1], 0.0 if standardize else outer[0])
@@ -254,8 +271,11 @@ class Penalised:
         if coef.ndim == 1:
             return coef
         coef = coef.copy()
-        free = np.append(self.penalty.free & (self.objective.l2 == 0.0), True)
-        coef[:, free] -= coef[:, free].mean(axis=0)
+        coef[:, -1] -= coef[:, -1].mean()
+        l2 = self.objective.l2
+        if np.ndim(l2) or l2 == 0.0:
+            free = np.append(self.penalty.free & (l2 == 0.0), False)
+            coef[:, free] -= coef[:, free].mean(axis=0)
         return coef
 
     def loss(self, result):

@@ -20,6 +20,12 @@ MOST_THREADS = "FASTLOGREG_NUM_THREADS"
 CORES = "cores allowed"
 
 
+def check_jobs(n_jobs):
+    """Raise a ValueError for a number of threads that means nothing."""
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0 has no meaning; use None or -1 for all cores, or the number of threads")
+
+
 def allowed_threads(n_jobs=None):
     """Return the number of threads for ``n_jobs``: None or -1 is all cores the process is allowed.
 
@@ -28,8 +34,7 @@ def allowed_threads(n_jobs=None):
     ValueError
         If ``n_jobs`` is 0, or FASTLOGREG_NUM_THREADS is no whole number of at least 1.
     """
-    if n_jobs == 0:
-        raise ValueError("n_jobs=0 has no meaning; use None or -1 for all cores, or the number of threads")
+    check_jobs(n_jobs)
     allowed = min(limits().values())
     if n_jobs is None:
         return allowed

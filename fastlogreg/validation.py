@@ -125,9 +125,9 @@ def check_finite(estimator, X, squares, *, squared=True, name="X"):
 
 def check_coef(estimator, coef):
     """Raise a ValueError that names the first column whose coefficient, of (n_classes, n_features), overflows."""
-    finite = np.isfinite(coef).all(axis=0)
+    finite = np.isfinite(coef)
     if not finite.all():
-        column = int(np.argmin(finite))
+        column = int(np.argmin(finite.all(axis=0)))
         names = getattr(estimator, "feature_names_in_", None)
         name = f" ({names[column]!r})" if names is not None else ""
         raise ValueError(
@@ -185,7 +185,8 @@ def _encode_numbers(y):
     if y.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
         name_label(y)
     is_high = y == high
-    if np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y):
+    adjacent = y.dtype.kind in "iu" and int(high) == int(low) + 1  # nothing lies between
+    if adjacent or np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y):
         return np.array([low, high], dtype=y.dtype), is_high.astype(np.float64)
     whole = y.dtype.kind != "f" or not np.mod(y, 1).any()
     if not whole or int(high) - int(low) > max(SPAN, 4 * len(y)):
@@ -193,6 +194,8 @@ def _encode_numbers(y):
     unsigned = y.dtype.kind == "u"  # may lie beyond int64
     index = (y - low).astype(np.int64) if unsigned else y.astype(np.int64) - int(low)
     present = np.bincount(index) > 0
+    if present.all() and not unsigned:
+        return np.arange(int(low), int(high) + 1).astype(y.dtype), index
     found = np.flatnonzero(present)
     classes = found.astype(y.dtype) + low if unsigned else (found + int(low)).astype(y.dtype)
     return classes, (np.cumsum(present) - 1)[index]

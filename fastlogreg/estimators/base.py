@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import operator
 from numbers import Real
 from typing import Any
 
@@ -39,8 +40,13 @@ class SparseCoef:
         return self
 
 
-def _check_anew(estimator, values):
-    given = {name: value for name, _, value in values}
+@functools.lru_cache(maxsize=64)
+def _getter(estimator):
+    return operator.attrgetter(*estimator._parameter_constraints)
+
+
+def _check_anew(estimator, types, values):
+    given = dict(zip(estimator._parameter_constraints, values, strict=True))
     validate_parameter_constraints(estimator._parameter_constraints, given, caller_name=estimator.__name__)
 
 
@@ -60,13 +66,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _validate_params(self):
         """Check the parameters; scikit-learn's own would look up the signature of the class at every fit."""
         estimator: Any = type(self)
-        values = tuple((name, type(value := getattr(self, name)), value) for name in self._parameter_constraints)
+        values = _getter(estimator)(self)
+        types = tuple(map(type, values))
         try:
             hash(values)
         except TypeError:  # arrays and dictionaries
-            _check_anew(estimator, values)
+            _check_anew(estimator, types, values)
         else:
-            _check_parameters(estimator, values)
+            _check_parameters(estimator, types, values)
 
     def decision_function(self, X, offset=None):
         """Return the linear predictors eta = X coef + intercept + offset; one pass over X.

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from fastlogreg import solvers
+from fastlogreg.design import UNSEEN
 from fastlogreg.diagnostics import check_convergence, check_separation
 from fastlogreg.estimators.base import LinearClassifier, SparseCoef
 from fastlogreg.estimators.callbacks import hooked, registered
@@ -236,6 +237,8 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         tol = violation_tol(self.solver, self.tol)
         # As in scikit-learn, whose liblinear knows no other.
         dtype = np.float64 if self.solver == "liblinear" else problem.X.dtype
+        if not self._is_small(problem, l1_ratio):
+            problem.look(self)
 
         def optimum():
             penalised = problem.penalised(alpha, l1_ratio)
@@ -243,7 +246,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
             name = solver_name(self.solver, problem, not penalised.penalty.trivial)
             if registered(self) and name == "row-space":  # its iterates are not coefficients of X
                 name = "newton-cg"
-            solver = penalised.solver(solvers.SOLVERS[name])
+            solver = penalised.solver(solvers.SMALL if problem.moments is UNSEEN else solvers.SOLVERS[name])
             if registered(self):
                 metadata = None if sample_weight is None else {"sample_weight": sample_weight}
                 data = {"X": problem.X, "y": problem.y, "metadata": metadata}
@@ -277,6 +280,13 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         from sklearn.callback import CallbackSupportMixin  # slow to import
 
         return CallbackSupportMixin.set_callbacks(self, *callbacks)
+
+    def _is_small(self, problem, l1_ratio):
+        """Whether the fit is for the solver that looks at the columns, too, and takes nothing but an L2 penalty."""
+        ordinary = l1_ratio == 0.0 and self.bounds is None and not self.standardize and problem.offset is None
+        quiet = self.max_iter > 0 and not self.verbose and not registered(self)
+        small = solvers.is_small(*problem.design.shape, problem.n_classes)
+        return small and ordinary and quiet and solver_name(self.solver, problem, False) == "newton"
 
     def _start(self, objective, classes):
         """Return zeros, or the last fit's coefficients where ``warm_start`` asks for them and they have the shape."""
@@ -332,6 +342,9 @@ def _outer_public(penalised, coef, dtype):
 
 def _public(penalised, coef, dtype):
     """Return coef_ and intercept_ as users see them."""
-    with np.errstate(over="ignore", invalid="ignore"):  # check_coef names the column
-        coef = np.atleast_2d(penalised.centred(coef)).astype(dtype)
-    return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
+    coef = penalised.centred(coef)
+    coef = coef[None] if coef.ndim == 1 else coef
+    if dtype != coef.dtype:
+        with np.errstate(over="ignore", invalid="ignore"):  # check_coef names the column
+            coef = coef.astype(dtype)
+    return coef[:, :-1].copy(), coef[:, -1].copy()

@@ -26,6 +26,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import types
+from numba.core.runtime import rtsys
 from numba.np.numpy_support import from_dtype
 
 # Sums may be reordered and contracted; NaN and infinity must survive, so neither nnan nor ninf.
@@ -35,8 +36,12 @@ EXACT = {"contract"}
 
 
 def kernel(function):
-    """Mark a serial function that drivers call; it is compiled as part of them."""
-    return numba.njit(fastmath=FAST, error_model="numpy", nogil=True)(function)
+    """Mark a serial function that drivers call; it is compiled as part of them and cannot be called from Python.
+
+    What Python would call it through is optimised over and over as part of every function further up.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(fastmath=FAST, error_model="numpy", nogil=True, **options)(function)
 
 
 def pointwise(function):
@@ -120,6 +125,7 @@ class Driver:
         function = python_types.FunctionType(source.__code__, source.__globals__, source.__name__)
         function.__qualname__ = f"{source.__name__}_{_source_digest()}_{name}"
         options = {"parallel": parallel, "nogil": True, "error_model": "numpy", "fastmath": FAST}
+        options["no_cfunc_wrapper"] = True  # for callers in C: there are none
         with warnings.catch_warnings():
             # A filter that turns warnings into errors must not turn numba's advice on caching into a failed fit.
             warnings.simplefilter("ignore")
@@ -128,6 +134,7 @@ class Driver:
                     dispatcher = COMPILING.dispatcher = numba.njit(**options, cache=True)(function)
                     if damaged:  # forget what the first attempt could not read
                         dispatcher._cache.flush()
+                    _load_lightly(dispatcher._cache)
                     dispatcher.compile(signature.args)
                     break
                 except Exception as error:  # no folder to write to, disk full, truncated or foreign files
@@ -142,6 +149,19 @@ class Driver:
         dispatcher.disable_compile()
         COMPILING.finish(time.perf_counter() - started)
         return dispatcher
+
+
+def _load_lightly(cache):
+    """Let numba load kernels without what only its compiler needs: 0.3 s of implementations of all that it knows."""
+    if not hasattr(cache, "_load_overload"):  # numba's own, no part of its interface
+        return
+
+    def load(signature, context):
+        rtsys.initialize(context)
+        with cache._guard_against_spurious_io_errors():
+            return cache._load_overload(signature, context)
+
+    cache.load_overload = load
 
 
 def driver(function):

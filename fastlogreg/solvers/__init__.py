@@ -14,6 +14,8 @@ from fastlogreg.solvers.newton import SAMPLE_RATIO, newton, sparse_hessian_cost
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.prox_newton import prox_newton
 from fastlogreg.solvers.row_space import row_space
+from fastlogreg.solvers.small import is_small as is_small
+from fastlogreg.solvers.small import small_newton
 
 
 class Solver(NamedTuple):
@@ -40,6 +42,9 @@ SOLVERS = {
         remembers=True,
     ),
 }
+
+# What "newton" is for the few rows of `is_small`, in ordinary fits.
+SMALL = Solver(small_newton, "one pass and O(p³), without a step in Python")
 
 # (two classes, sparse X) -> coefficients up to which a full Hessian beats the products that replace it.
 NEWTON_LIMITS = {
