@@ -285,7 +285,8 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         """Whether the fit is for the solver that looks at the columns, too, and takes nothing but an L2 penalty."""
         ordinary = l1_ratio == 0.0 and self.bounds is None and not self.standardize and problem.offset is None
         quiet = self.max_iter > 0 and not self.verbose and not registered(self)
-        small = solvers.is_small(*problem.design.shape, problem.n_classes)
+        n_samples, n_features = problem.X.shape
+        small = solvers.is_small(n_samples, n_features, problem.n_classes)
         return small and ordinary and quiet and solver_name(self.solver, problem, False) == "newton"
 
     def _start(self, objective, classes):
