@@ -10,7 +10,7 @@ from fastlogreg.solvers.newton import ARMIJO, LEFT, MORE, RANK, newton
 from fastlogreg.units import FAR, HIDDEN, LARGEST, SMALLEST
 
 # Multiply-adds of a Hessian, and coefficients, up to which the steps of `newton` take Python longer than the rows take
-# one core. 1000 × 20: 2.2 times faster, of which half is Python's part.
+# one core.
 WORK, COEFFICIENTS = 2**19, 64
 # Iterates that are left to the kernel; nearly all fits need fewer than ten.
 MOST = 31
