@@ -26,7 +26,6 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import types
-from numba.core.runtime import rtsys
 from numba.np.numpy_support import from_dtype
 
 # Sums may be reordered and contracted; NaN and infinity must survive, so neither nnan nor ninf.
@@ -134,7 +133,6 @@ class Driver:
                     dispatcher = COMPILING.dispatcher = numba.njit(**options, cache=True)(function)
                     if damaged:  # forget what the first attempt could not read
                         dispatcher._cache.flush()
-                    _load_lightly(dispatcher._cache)
                     dispatcher.compile(signature.args)
                     break
                 except Exception as error:  # no folder to write to, disk full, truncated or foreign files
@@ -149,19 +147,6 @@ class Driver:
         dispatcher.disable_compile()
         COMPILING.finish(time.perf_counter() - started)
         return dispatcher
-
-
-def _load_lightly(cache):
-    """Let numba load kernels without what only its compiler needs: 0.3 s of implementations of all that it knows."""
-    if not hasattr(cache, "_load_overload"):  # numba's own, no part of its interface
-        return
-
-    def load(signature, context):
-        rtsys.initialize(context)
-        with cache._guard_against_spurious_io_errors():
-            return cache._load_overload(signature, context)
-
-    cache.load_overload = load
 
 
 def driver(function):
