@@ -26,6 +26,7 @@ ZERO, POSITIVE = 1e-8, 1e-5
 # Part of the rows' progress that the shortest direction has to make, and entries of a step that count as zero.
 SHARE = 1e-2
 FADED = 1e-4
+CENTRED = 1e-6  # an intercept that is less beside what centring moves counts as zero
 HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 MAX_ROUNDS = 100
 # Entries of a programme above which it is not solved: HiGHS would take minutes.
@@ -273,7 +274,13 @@ def _large_part(objective, step):
     inner = objective.coordinates.inner(step)
     inner[np.abs(inner) < FADED * np.abs(inner).max()] = 0.0
     largest = np.abs(inner).max()
-    return objective.coordinates.outer(inner / largest) if largest > 0.0 else inner
+    if largest == 0.0:
+        return inner
+    outer = objective.coordinates.outer(inner / largest)
+    # What centring leaves of an intercept of zero would make rows of zeros seem to move.
+    rest = np.abs(outer[..., -1]) < CENTRED * (np.abs(outer[..., :-1]) @ np.abs(objective.coordinates.means))
+    outer[..., -1] = np.where(rest, 0.0, outer[..., -1])
+    return outer
 
 
 def _checked(objective, rows, sizes, direction):

@@ -14,6 +14,8 @@ ARMIJO = 1e-4
 WOLFE = 0.9
 APPROXIMATE, NEAR = 0.8, 1e-9
 MAX_TRIALS = 40
+# Longest first step in scaled coordinates: where all probabilities are 0 or 1 there is no curvature to tell a length.
+LONGEST = 2.0**20
 
 
 def lbfgs(objective, start, *, tol, max_iter, callback=None, after=None):
@@ -89,7 +91,8 @@ def _search(objective, coef, value, gradient, direction, step):
         return None
     if step is None:  # one more pass finds the scale of the steps; doubling from a safe guess took fifteen
         curvature = float(np.sum(direction * objective.hessian_product(coef, direction)))
-        step = -slope / curvature if curvature > 0.0 else 1.0
+        longest = LONGEST / np.abs(objective.coordinates.inner(direction)).max()
+        step = min(-slope / curvature, longest) if curvature > 0.0 else longest
     low, high = 0.0, np.inf
     rounding = 8.0 * np.finfo(float).eps * abs(value)
     for _ in range(MAX_TRIALS):
