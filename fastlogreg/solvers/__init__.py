@@ -7,7 +7,7 @@ its violation is at most tol. Those that handle L1 and bounds take them as ``pen
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastlogreg.objective import OWN_HESSIAN, SPARSE
+from fastlogreg.objective import SPARSE
 from fastlogreg.solvers.hybrid import hybrid
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import SAMPLE_RATIO, newton
@@ -30,7 +30,7 @@ SOLVERS = {
         newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)", remembers=True
     ),
     "newton-cg": Solver(newton_cg, "one pass and one more per conjugate-gradient step"),
-    "hybrid": Solver(hybrid, "that of newton-cg, then of newton; at most twice what the better one would cost"),
+    "hybrid": Solver(hybrid, "that of lbfgs or newton-cg, then of newton; at most twice the better one's"),
     "row-space": Solver(row_space, "n² in place of n p entries a pass; O(n² p) once for X Xᵀ, and O(n³)"),
     "lbfgs": Solver(lbfgs, "one to two passes"),
     "prox-newton": Solver(
@@ -48,8 +48,8 @@ NEWTON_LIMITS = {
     (False, False): 768,  # the Hessian costs K² p² a row; digits (650): 13 passes against 1200 of newton-cg
     (False, True): 96,  # the multinomial Hessian works on dense panels, products on the stored entries only
 }
-# Coefficients above which, without rows enough for a sample, a Hessian is made only where newton-cg did not get by
-# without.
+# Coefficients above which a Hessian is made only where lbfgs (from the optimum of a sample, where there are rows enough
+# for one) or newton-cg did not get by without.
 FIRST_WITHOUT = 256
 # Columns per row from which the span of the rows is the smaller space, and most rows for which X Xᵀ is worth a factor.
 WIDE, MOST_ROWS = 2.0, 4096
@@ -78,5 +78,5 @@ def choose(n_samples, n_features, n_classes, density=1.0, penalty=False):
     # With fewer rows than coefficients the Hessian is larger than X.
     if n_coef > min(NEWTON_LIMITS[n_classes == 2, sparse], n_samples):
         return "newton-cg"
-    sampled = n_samples >= SAMPLE_RATIO * n_coef and n_coef <= OWN_HESSIAN
+    sampled = n_classes > 2 and n_samples >= SAMPLE_RATIO * n_coef
     return "newton" if sampled or n_coef <= FIRST_WITHOUT else "hybrid"
