@@ -170,13 +170,17 @@ class ArrayDesign:
         if n_rows < SAMPLE_RUNS * RUN_ROWS and n_rows * n_columns <= 2 * n_total:
             edges = np.arange(n_rows + 1) * n_total // n_rows
             index = self._places(random.integers(edges[:-1], edges[1:]))
-            X = _matrix(self.X) if isinstance(self.X, CSR) else self.X
-            return as_design(X[index], self.threads), index
+            return self.rows_at(index), index
         length = -(-n_rows // SAMPLE_RUNS)
         edges = np.arange(SAMPLE_RUNS + 1) * n_total // SAMPLE_RUNS
         starts = self._places(random.integers(edges[:-1], edges[1:] - length + 1))
         runs = np.stack([starts, starts + length], axis=1)
         return ArrayDesign(self.X, (length * SAMPLE_RUNS, n_columns), self.threads, runs), None
+
+    def rows_at(self, index):
+        """Return a design of a copy of some rows."""
+        X = _matrix(self.X) if isinstance(self.X, CSR) else self.X
+        return as_design(X[index], self.threads)
 
     def _places(self, rows):
         """Return where the rows that count stand in X: in runs, if not all count, of one length."""

@@ -15,7 +15,7 @@ from fastlogreg.penalty import duality_gap
 from fastlogreg.result import Status
 from fastlogreg.solvers.newton import ARMIJO, UNSURE, Curvature
 from fastlogreg.solvers.progress import Progress
-from fastlogreg.solvers.prox_newton import FORCING, Gram
+from fastlogreg.solvers.prox_newton import Gram
 from fastlogreg.threads import one_blas_thread
 
 # Linear predictors of a block of rows, of all models: they, their slopes and the rows stay in cache.
@@ -167,7 +167,7 @@ class Runner:
                 self.lost = True
                 return False
             self._target = self.curvature.least(
-                self.coef, self.gradient, max(FORCING * self.progress.violation, 0.1 * self.tol)
+                self.coef, self.gradient, max(Gram.forcing * self.progress.violation, 0.1 * self.tol)
             )
             self._direction = self._target - self.coef
             self._slope = float(self.gradient @ self._direction)

@@ -26,6 +26,9 @@ CONSTANT = 1e-14
 # Largest factor between the mean squares of a column and of its part in a sample that stands for the whole, and
 # between the variances where only samples are compared.
 COVERED = 3.0
+# Doubles a row that a sample rich in rare events may copy, how many times as many others it must hold, and how many
+# neighbours are taken together.
+ENRICHED_DOUBLES, RARE, NEIGHBOURS = 2.0, 4, 16
 # Share of the entries that are stored below which columns are too rare for samples to tell their moments.
 SPARSE = 0.2
 
@@ -203,6 +206,48 @@ class LogisticObjective:
         sample.coordinates = self.coordinates
         return sample
 
+    def enriched(self):
+        """Return the objective of all rows of a rare class and of some others, weighted to stand for all, or None.
+
+        What is known of rare events rests on them: with all of a thousand events and one row in fifteen of a million
+        others the optimum is ten times nearer than with one row in eight of each. None where neither class is rare
+        enough for such rows, as many as leave a copy small, to be mostly of the other. A run of neighbours is read at
+        once.
+
+        References
+        ----------
+        King and Zeng, Political Analysis 9 (2001) 137-163: weighting.
+        """
+        n_rows, n_columns = self.design.shape
+        if not self.binary or self.design.runs is not None:
+            return None
+        common = 0.0 if self._y.mean() < 0.5 else 1.0
+        rare = np.flatnonzero(self._y != common)
+        n_others = int(n_rows * min(ENRICHED_DOUBLES / n_columns, 0.5 / SAMPLE_PART))
+        if not max(1, RARE * len(rare), NEIGHBOURS * self.n_coef) <= n_others:
+            return None
+        edges = np.arange(n_others // NEIGHBOURS + 1) * n_rows // (n_others // NEIGHBOURS)
+        starts = np.random.default_rng(0).integers(edges[:-1], edges[1:] - NEIGHBOURS + 1)
+        others = (starts[:, None] + np.arange(NEIGHBOURS)).ravel()
+        others = others[self._y[others] == common]
+        weight = self._weight if self._weight.size else np.ones(n_rows)
+        taken = weight[others].sum()
+        if taken == 0.0:
+            return None
+        factor = (self.total_weight - weight[rare].sum()) / taken
+        index = np.concatenate([rare, others])
+        enriched = LogisticObjective(
+            self.design.rows_at(index),
+            self._y[index],
+            weight=np.concatenate([weight[rare], factor * weight[others]]),
+            offset=self._offset[index] if self.has_offset else None,
+            l2=self.l2,
+            fit_intercept=self.fit_intercept,
+            moments=self.moments._replace(n_passes=0.0),
+        )
+        enriched.coordinates = self.coordinates
+        return enriched
+
     def over(self, design, l2=None, moments=None):
         """Return the objective of the same rows with other columns, with the same penalty where no other is given."""
         return LogisticObjective(
@@ -264,14 +309,14 @@ class LogisticObjective:
         looked_at = sum(sample.design.shape[0] for sample in samples[1:])
         return Moments(means[0] * self.total_weight, looked_at / self.design.shape[0], sampled=True)
 
-    def covers(self, sample):
-        """Whether every column has its share of squares in a sample, so that its Hessian can stand for this one's."""
+    def missed(self, sample):
+        """Return which columns have not their share of squares in a sample, so that its Hessian is not this one's."""
         if self.moments.sampled:  # then that was looked at first
-            return True
+            return np.zeros(self.design.shape[1], dtype=bool)
         expected = sample.coordinates.mean_squares
         found = sample.design.column_moments(sample._weight)[1] / sample.total_weight
         sample.n_passes += 1.0
-        return bool((found > expected / COVERED).all() and (found < expected * COVERED).all())
+        return ~((found > expected / COVERED) & (found < expected * COVERED))
 
     def check_finite(self, values):
         """Raise NotFiniteError for values that are not finite, where not every entry of X has been looked at."""

@@ -10,7 +10,7 @@ import naive
 from fastlogreg import LogisticRegression
 from fastlogreg.design import RUN_ROWS, SAMPLE_RUNS, as_design
 from fastlogreg.objective import LogisticObjective
-from fastlogreg.solvers import newton
+from fastlogreg.solvers import hybrid, newton
 
 N_ROWS = 8000
 module = sys.modules["fastlogreg.solvers.newton"]  # the package holds the function under this name
@@ -218,3 +218,33 @@ def test_passes_with_plenty_of_rows(name):
     model = LogisticRegression().fit(X, y)
     assert model.result_.n_passes <= BUDGETS[name]
     assert model.result_.suboptimality <= 1e-9
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_passes_with_fewer_rows_and_independent_columns(seed):
+    """L-BFGS goes on from a sample with what it learned there: no Hessian at all."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((160 * 60, 60))
+    y = (2.0 * X @ rng.standard_normal(60) / np.sqrt(60) + rng.logistic(size=len(X)) > 0).astype(np.float64)
+    objective = LogisticObjective(as_design(X), y, l2=1 / len(X))
+    result = hybrid(objective, np.zeros(61), tol=1e-8, max_iter=100)
+    assert result.converged
+    assert result.n_passes <= 17.0
+    assert_optimal(X, y, result.coef, tol=1e-8, l2=1 / len(X))
+
+
+def test_all_rare_events_are_in_their_sample():
+    rng = np.random.default_rng(6)
+    n_rows, p = 200_000, 10
+    X = rng.standard_normal((n_rows, p))
+    y = (X.sum(axis=1) - 12.0 + rng.logistic(size=n_rows) > 0).astype(np.float64)
+    weight = rng.uniform(0.5, 1.5, n_rows)
+    objective = LogisticObjective(as_design(X), y, weight=weight, l2=1e-6)
+    sample = objective.enriched()
+    assert sample.design.shape[0] < n_rows / 4
+    np.testing.assert_allclose(sample.total_weight, objective.total_weight)
+    np.testing.assert_allclose(sample.positive_share(), objective.positive_share())
+    result = newton(objective, np.zeros(p + 1), tol=1e-9, max_iter=100)
+    assert_optimal(X, y, result.coef, weight=weight, l2=1e-6)
+    balanced = LogisticObjective(as_design(X), (X[:, 0] > 0).astype(np.float64))
+    assert balanced.enriched() is None

@@ -70,7 +70,7 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         Accepted, without effect: no solver draws random numbers.
     solver : {"auto", "newton", "newton-cg", "hybrid", "row-space", "lbfgs", "prox-newton"}, default="auto"
         "newton": damped Newton with Cholesky solves, a handful of passes over X, O(n p²) work in each. "newton-cg":
-        truncated Newton, for many features or classes. "hybrid": the second, until the first would have been cheaper.
+        truncated Newton, for many features or classes. "hybrid": lbfgs or the second, until newton would be cheaper.
         "row-space": for dense X with far fewer rows than columns. "lbfgs": no Hessian at all. "prox-newton": for L1 and
         bounds, Newton steps on the columns that matter, solved by coordinate descent. "auto" chooses by penalty and
         shape.

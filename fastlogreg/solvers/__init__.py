@@ -7,7 +7,7 @@ its violation is at most tol. Those that handle L1 and bounds take them as ``pen
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastlogreg.objective import OWN_HESSIAN, SPARSE
+from fastlogreg.objective import SPARSE
 from fastlogreg.solvers.hybrid import hybrid
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import SAMPLE_RATIO, newton, sparse_hessian_cost
@@ -32,7 +32,7 @@ SOLVERS = {
         newton, "one pass, O(n p²) for the Hessian, O(p³) for its factor (p times K for K classes)", remembers=True
     ),
     "newton-cg": Solver(newton_cg, "one pass and one more per conjugate-gradient step"),
-    "hybrid": Solver(hybrid, "that of newton-cg, then of newton; at most twice what the better one would cost"),
+    "hybrid": Solver(hybrid, "that of lbfgs or newton-cg, then of newton; at most twice the better one's"),
     "row-space": Solver(row_space, "n² in place of n p entries a pass; O(n² p) once for X Xᵀ, and O(n³)"),
     "lbfgs": Solver(lbfgs, "one to two passes"),
     "prox-newton": Solver(
@@ -56,8 +56,8 @@ NEWTON_LIMITS = {
 # The same for several classes where there are rows enough for a sample: newton-cg takes 0.8 of the time of newton for
 # 2e5 × 50 in ten classes (510), and 1.4 of it for 1e5 × 50 in five (255).
 SAMPLED_CLASSES = 384
-# Coefficients above which, without rows enough for a sample, a Hessian is made only where newton-cg did not get by
-# without.
+# Coefficients above which a Hessian is made only where lbfgs (from the optimum of a sample, where there are rows enough
+# for one) or newton-cg did not get by without.
 FIRST_WITHOUT = 256
 # Sparse X with more coefficients than that, too: p² up to which the factor is found in the time of the products that
 # it replaces, for each row and share of stored entries, and gradients that a Hessian may take as long as.
@@ -93,7 +93,7 @@ def choose(n_samples, n_features, n_classes, density=1.0, penalty=False):
         factored = n_coef**2 <= FACTOR_SPARSE * n_samples * density
         summed = sparse_hessian_cost(density * n_features, n_coef) <= HESSIAN_SPARSE
         return "newton" if factored and summed else "newton-cg"
-    sampled = n_samples >= SAMPLE_RATIO * n_coef and n_coef <= OWN_HESSIAN
-    if sampled and n_classes > 2 and n_coef > SAMPLED_CLASSES:
+    sampled = n_classes > 2 and n_samples >= SAMPLE_RATIO * n_coef
+    if sampled and n_coef > SAMPLED_CLASSES:
         return "newton-cg"
     return "newton" if sampled or n_coef <= FIRST_WITHOUT else "hybrid"

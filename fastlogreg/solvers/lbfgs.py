@@ -7,7 +7,7 @@ import numpy as np
 
 from fastlogreg.result import Status
 from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
-from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.progress import LEFT_OVER, Progress
 from fastlogreg.solvers.shortest import shortest
 
 ARMIJO = 1e-4
@@ -18,7 +18,7 @@ MAX_TRIALS = 40
 LONGEST = 2.0**20
 
 
-def lbfgs(objective, start, *, tol, max_iter, callback=None, after=None):
+def lbfgs(objective, start, *, tol, max_iter, callback=None, after=None, pairs=None, patience=np.inf):
     """Minimise by limited-memory BFGS steps, with a line search for the weak Wolfe conditions.
 
     Coordinates are centred and scaled (see Coordinates), so that units and origin do not matter; conditioning does.
@@ -34,6 +34,11 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None, after=None):
         Called after every iteration with the Progress; a true answer stops.
     after : Result, optional
         Of the solver that came to start; its iterations are counted and its history is continued.
+    pairs : deque, optional
+        What an objective nearby told about the Hessian, in centred and scaled coordinates; extended in place.
+    patience : float
+        Stop, out of passes, where more than so many passes are left at the rate of the last three. Below that the rate
+        tells how good the next iterate will be, and it is the answer, no longer looked at, if LEFT_OVER tol suffices.
 
     Returns
     -------
@@ -48,12 +53,20 @@ def lbfgs(objective, start, *, tol, max_iter, callback=None, after=None):
     coordinates = objective.coordinates
     coef = start
     value, gradient = objective.value_gradient(coef)
-    pairs: deque = deque(maxlen=MEMORY)
+    pairs = deque(maxlen=MEMORY) if pairs is None else pairs
     least = np.inf, coef, value, gradient
     while (status := progress.record(value, objective.violation(gradient))) is None:
         if progress.violation < least[0]:
             least = progress.violation, coef, value, gradient
         direction = coordinates.outer(two_loops(coordinates.gradient(gradient), pairs, partial(_scaled, pairs)))
+        if pairs and np.isfinite(patience):
+            promised = -0.5 * float(np.sum(gradient * direction))
+            left = progress.promise(promised)
+            if left <= LEFT_OVER * tol * value and progress.violation <= np.sqrt(tol):
+                return progress.result(coef + direction, Status.CONVERGED, left, step=direction)
+            if progress.passes_left() > patience:
+                status = Status.OUT_OF_PASSES
+                break
         accepted = _search(objective, coef, value, gradient, direction, 1.0 if pairs else None)
         if accepted is None:
             if not pairs:

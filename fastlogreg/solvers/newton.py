@@ -12,7 +12,7 @@ from fastlogreg.design import SAMPLE_PART
 from fastlogreg.kernels.gram import SCATTER
 from fastlogreg.result import Status
 from fastlogreg.solvers.pairs import MEMORY, remember, two_loops
-from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.progress import LEFT_OVER, Progress
 from fastlogreg.threads import factoring
 
 ARMIJO = 1e-4
@@ -24,13 +24,19 @@ RANK, RANK_SINGLE = 100.0, 10.0
 SINGLE_WORK = 1e8
 # With this many rows per coefficient, where a pass is dear, the start is the optimum of one row in SAMPLE_PART.
 SAMPLE_RATIO = 80
+# A sample begins with a sample of its own where that has forty rows per coefficient: with fifteen, rare levels were
+# separated there, and Newton took ten Hessians to come back.
+SAMPLE_OF_SAMPLE = 320
 # Gradients of all rows that a Hessian at the sample's optimum saves: at 100 columns two or three, and it costs one; at
 # 500 one or none, and it costs three.
 LAST_HESSIAN = 2.0
 SAMPLE_TOL = 0.05  # of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)
+FEW_MISSED = 0.1  # of the columns, that a sample hardly holds
 # Up to so many coefficients the Hessian rides along with the gradient nearly for free, and one kernel less is
 # compiled in a cold process.
 CHEAP_HESSIAN = 32
+# Above so many multiply-adds a Hessian of even so few takes a few gradients: at 10⁶ x 30 four, on a Zen 3.
+CHEAP_WORK = 5e8
 # {two classes: coefficients for which a Hessian takes as long as a gradient}, and how many Hessians are expected where
 # one is not enough.
 HESSIAN_COST = {True: 16.0, False: 4.0}
@@ -39,6 +45,7 @@ RENEWALS = 1.5
 # thread for it, or as long as a dense panel where that is less, and 3 m + 8 ns for a gradient. A sample then has to be
 # nearer to the optimum than two steps from zero, which takes more rows for each coefficient.
 CHEAP, CHEAP_RATIO = 3.0, 1000
+ROUGHLY = 5.0  # gradients to a rough answer from a Hessian far away
 # Violation above which a failed Newton step is not put down to rounding, and the longest step then tried.
 SATURATED = 1e-6
 LONGEST = 2.0**30
@@ -163,6 +170,7 @@ class Curvature:
         if objective.binary and dear and (exact or objective.n_coef > CHEAP_HESSIAN):
             self.precision = np.float32
         self.cost = hessian_cost(objective)
+        self.cheap = cheap(objective)
         self.pairs: deque = deque(maxlen=MEMORY)
         self.inverse: Any = None
         self.fresh = False  # whether the Hessian is that of the current iterate
@@ -225,9 +233,9 @@ class Curvature:
             solution.reshape(self.objective.shape)[..., -1] = 0.0
         return solution
 
-    def worth_renewing(self, progress, decrement):
+    def worth_renewing(self, progress, decrement, rough):
         """Whether the next iterate deserves a Hessian: where gradients alone would take longer to the end."""
-        if self.objective.n_coef <= CHEAP_HESSIAN:
+        if self.cheap:
             return True
         predicted = progress.predicted_violation() if self.fresh else np.inf
         left = 0.5 * decrement * (predicted / progress.violation) ** 2
@@ -236,7 +244,8 @@ class Curvature:
         if self.objective.design.large and left <= UNSURE * progress.tol * progress.value:
             return False
         if progress.n_iter == 0:
-            return self.fresh  # a Hessian from far away; that of a sample at its optimum is near
+            # A Hessian from far away; that of a sample at its optimum is near, and a rough answer is not far.
+            return self.fresh and not (rough and self.cost > ROUGHLY)
         if self.cost <= CHEAP:
             return True
         before, now = progress.history[-2][1], progress.history[-1][1]
@@ -244,6 +253,11 @@ class Curvature:
             return True
         gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
         return bool(gradients > RENEWALS * (1.0 + self.cost))
+
+
+def cheap(objective):
+    """Whether the Hessian rides along with the gradient nearly for free."""
+    return objective.n_coef <= CHEAP_HESSIAN and objective.design.shape[0] * objective.n_coef**2 <= CHEAP_WORK
 
 
 def newton(objective, start, *, tol, max_iter, callback=None, after=None, memory=None):
@@ -299,12 +313,11 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
     """Return the Result of `newton` and the Curvature it ended with; rough: the violation alone decides."""
     progress = Progress(objective, tol, max_iter, callback, after)
     curvature = Curvature(objective, memory)
-    coef = start
+    coef, left = start, np.inf  # left: what the last step leaves to gain, where it is that which ends the fit
     if not curvature.recall():
-        coef, curvature.inverse = _sample_start(objective, start, tol, max_iter)
-    if rough and coef is start and objective.binary and objective.fit_intercept:
-        coef = start.copy()  # with rare events Newton's way from zero to their odds is long
-        coef[-1] = _logit(objective.positive_share())
+        coef, curvature.inverse = _sample_start(objective, start, tol, max_iter, after is not None, rough)
+    if rough and coef is start:
+        coef = at_odds(objective, start)
     while True:
         value, gradient, *rest = (objective.value_gradient if curvature.inverse else curvature.with_hessian)(coef)
         if coef is start or value <= np.log(objective.n_classes):  # the loss at zero
@@ -323,8 +336,11 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
         if objective.design.large:
             # Where the linear predictors are huge and wrong there is no curvature, and no promise either.
             regular = progress.violation <= np.sqrt(tol)
-            if regular and 0.5 * decrement <= tol * value * (SURE if curvature.fresh else UNSURE):
+            promise = progress.promise(0.5 * decrement)
+            enough = 0.5 * decrement <= tol * value * (SURE if curvature.fresh else UNSURE)
+            if regular and (enough or promise <= LEFT_OVER * tol * value):
                 status, coef = Status.CONVERGED, coef + direction
+                left = np.inf if enough else promise
                 break
         elif converged and 0.5 * decrement <= LEFT * objective.n_coef * tol * tol * value:
             status = Status.CONVERGED
@@ -332,7 +348,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
         if converged > MORE:  # with separated classes no decrement is small beside the objective
             status = Status.CONVERGED
             break
-        renew = curvature.worth_renewing(progress, decrement)
+        renew = curvature.worth_renewing(progress, decrement, rough)
         evaluate = curvature.with_hessian if renew else objective.value_gradient
         accepted = search(evaluate, coef, value, direction, decrement)
         if accepted is None:
@@ -354,38 +370,91 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
         coef, gradient = new_coef, new_gradient
     curvature.leave()
     step = -curvature.solve(gradient.ravel()).reshape(coef.shape)
-    return progress.result(coef, status, -0.5 * float(np.sum(gradient * step)), step=step), curvature
+    suboptimality = min(-0.5 * float(np.sum(gradient * step)), left)
+    return progress.result(coef, status, suboptimality, step=step), curvature
 
 
-def _sample_start(objective, start, tol, max_iter):
+def _sample_start(objective, start, tol, max_iter, near, rough):
     """Return the optimum of a sample of the rows and its inverse Hessian where there are plenty, else start and None.
 
     The optimum of a sample lies within about sqrt(p / n_sampled) of the full one, relatively; its Hessian likewise.
+    Near the optimum of all rows, the Hessian of the sample there is all that is asked.
     """
     n_rows = objective.design.shape[0]
     ratio = CHEAP_RATIO if scattered(objective) and hessian_cost(objective) <= CHEAP else SAMPLE_RATIO
-    if n_rows < ratio * objective.n_coef or not objective.design.large or start.any():
+    least = (SAMPLE_OF_SAMPLE if rough else ratio) * objective.n_coef
+    if n_rows < least or not objective.design.large or (start.any() and not near):
         return start, None
-    sample = objective.sample(n_rows // SAMPLE_PART)
+    sample = objective.enriched() or objective.sample(n_rows // SAMPLE_PART)
     if sample.total_weight == 0.0:
         return start, None
     n_sampled = sample.design.shape[0]
-    result, curvature = _minimise(sample, start, max(tol, SAMPLE_TOL / np.sqrt(n_sampled)), max_iter, rough=True)
-    usable = result.converged and curvature.inverse.null_space is None and objective.covers(sample)
-    worth_it = CHEAP_HESSIAN < objective.n_coef and curvature.cost < LAST_HESSIAN * SAMPLE_PART
-    if usable and not curvature.fresh and worth_it:
-        curvature.update(result.coef, curvature.with_hessian(result.coef)[2])
+    memory = Memory()
+    if near:
+        curvature, coef = Curvature(sample, memory), start
+        curvature.update(start, curvature.with_hessian(start)[2])
+    else:
+        enough = max(tol, sampling_error(objective, n_sampled, SAMPLE_TOL))
+        result, curvature = _minimise(sample, start, enough, max_iter, memory=memory, rough=True)
+        worth_it = not cheap(objective) and curvature.cost < LAST_HESSIAN * SAMPLE_PART
+        if result.converged and not curvature.fresh and worth_it:
+            curvature.update(result.coef, curvature.with_hessian(result.coef)[2])
+        coef = with_odds_of(objective, sample, result.coef) if result.converged else start
+    inverse = _inverse_for_all(objective, sample, curvature) if near or result.converged else None
     objective.n_passes += sample.n_passes * n_sampled / n_rows
-    if not result.converged:
-        return start, None
-    coef = result.coef
-    if objective.binary and objective.fit_intercept:
-        # Other odds in the sample, of rows sorted by class or rare events, change the intercept and little else (King
-        # and Zeng, Political Analysis 9 (2001) 137-163).
-        coef = coef.copy()
-        coef[-1] += _logit(objective.positive_share()) - _logit(sample.positive_share())
-    usable = usable and curvature.inverse.factor is not None and objective.n_coef > CHEAP_HESSIAN
-    return coef, curvature.inverse if usable else None
+    return coef, inverse
+
+
+def _inverse_for_all(objective, sample, curvature):
+    """Return the inverse Hessian of a sample where it can stand for that of all rows, else None.
+
+    A column that is rare and hardly in the sample is nearly orthogonal to all others in any Hessian: its share of the
+    squares tells its place on the diagonal.
+    """
+    if cheap(objective):
+        return None
+    missed = objective.missed(sample)
+    if not missed.any():
+        return curvature.inverse if curvature.inverse.factor is not None else None
+    if not objective.binary or missed.mean() > FEW_MISSED or curvature.memory.hessian is None:
+        return None
+    hessian, squares = curvature.memory.hessian, objective.coordinates.mean_squares
+    curvatures = np.diag(hessian)[:-1][~missed] / squares[~missed]
+    missed = np.flatnonzero(missed)
+    hessian[missed] = hessian[:, missed] = 0.0
+    hessian[missed, missed] = np.median(curvatures) * squares[missed]
+    hessian = plus_l2(hessian, objective.l2, objective.n_coef)
+    inverse = Inverse(hessian, curvature.scales, curvature.precision)
+    return inverse if inverse.factor is not None else None
+
+
+def sampling_error(objective, n_sampled, part):
+    """Return a part of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)."""
+    share = objective.positive_share() if objective.binary else 0.5
+    share = min(max(share, 1e-6), 1.0 - 1e-6)
+    return part * 2.0 * float(np.sqrt(share * (1.0 - share) / n_sampled))
+
+
+def at_odds(objective, start):
+    """Return start with the intercept of the classes' odds: with rare events Newton's way from zero to it is long."""
+    if not (objective.binary and objective.fit_intercept) or start.any():
+        return start
+    coef = start.copy()
+    coef[-1] = _logit(objective.positive_share())
+    return coef
+
+
+def with_odds_of(objective, sample, coef):
+    """Return coefficients of a sample with the intercept that all rows would have.
+
+    Other odds in the sample, of rows sorted by class or rare events, change the intercept and little else (King and
+    Zeng, Political Analysis 9 (2001) 137-163).
+    """
+    if not (objective.binary and objective.fit_intercept):
+        return coef
+    coef = coef.copy()
+    coef[-1] += _logit(objective.positive_share()) - _logit(sample.positive_share())
+    return coef
 
 
 def _logit(share):

@@ -129,7 +129,7 @@ def _sample_start(objective, start, tol, max_iter):
     if sample.total_weight == 0.0:
         return start
     all_shares, shares = objective.class_shares(), sample.class_shares()
-    if not ((all_shares < COVERED * shares) & (shares < COVERED * all_shares)).all() or not objective.covers(sample):
+    if not ((all_shares < COVERED * shares) & (shares < COVERED * all_shares)).all() or objective.missed(sample).any():
         return start
     n_sampled = sample.design.shape[0]
     result = newton_cg(sample, start, tol=max(tol, SAMPLE_TOL / np.sqrt(n_sampled)), max_iter=max_iter)

@@ -4,6 +4,9 @@ import numpy as np
 
 from fastlogreg.result import Result, Status
 
+# Newton-like steps that each leave less than this part of what they were to gain converge: what the next one will leave
+# is then known beforehand. LEFT_OVER of tol may be left, relatively: the model may be a few times too sanguine.
+FAST, LEFT_OVER = 0.2, 0.05
 # So many iterations without halving the violation or lowering the objective beyond rounding end a solve.
 PATIENCE = 20
 
@@ -25,6 +28,7 @@ class Progress:
         self.history = [] if after is None else [tuple(entry) for entry in after.history[:-1]]
         self._seen = 0 if after is None else len(after.history)
         self._stopped = after is not None and after.status is Status.STOPPED
+        self.promises: list = []  # what each step was to lower the objective by
         self._halved = np.inf, 0  # the violation when it last fell by half, and the iterates recorded until then
 
     @property
@@ -64,6 +68,23 @@ class Progress:
         if len(self.history) - self._halved[1] < PATIENCE:
             return False
         return self.history[-PATIENCE][0] - value <= PATIENCE * np.finfo(float).eps * abs(value)
+
+    def promise(self, promised):
+        """Take what the step in hand is to lower the objective by; return what it will leave, infinity if unknown."""
+        self.promises.append(promised)
+        last = self.promises[-3:]
+        rate = max((now / before for before, now in zip(last, last[1:], strict=False)), default=np.inf)
+        return promised * rate if rate < FAST else np.inf
+
+    def passes_left(self):
+        """Return how many more steps it takes at the rate of the last three; zero where there were not so many."""
+        if len(self.promises) <= 3:
+            return 0.0
+        before, now = self.promises[-4], self.promises[-1]
+        wanted = LEFT_OVER * self.tol * self.value
+        if now <= wanted:
+            return 0.0
+        return 3.0 * float(np.log(now / wanted) / np.log(before / now)) if now < before else np.inf
 
     def correct(self, value, violation):
         """Put what an answer moved after its last iteration has in place of the last entry."""
