@@ -116,12 +116,12 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
         last = min(first + size, stop)
         m = last - first
         eta, e, slope = work[0, :m], work[1, :m], work[2, :m]
-        block_eta(X, first, last, coef, eta, True)
+        block_eta(X, first, last, coef, eta)
         add_rows(offset, first, eta)
         set_slope(eta, y[first:last], e, slope)
         scale_rows(weight, first, slope)
         out[0] += total_loss(e, eta, weight, first)
-        add_block_gradient(X, first, last, slope, gradient, True)
+        add_block_gradient(X, first, last, slope, gradient)
         gradient[-1] += total(slope)
 
 
@@ -153,9 +153,9 @@ def _set_terms(eta, y, weight, offset, first, e, slope, root):
 def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
     eta, e, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
-    block_eta(X, first, last, coef, eta, False)
+    block_eta(X, first, last, coef, eta)
     _set_terms(eta, y[first:last], weight, offset, first, e, slope, root[:m])
-    add_block_gradient(X, first, last, slope, gradient, False)
+    add_block_gradient(X, first, last, slope, gradient)
     gradient[n_features(X)] += total(slope)
     add_block_gram(X, first, last, root, panel, hessian)
     return total_loss(e, eta, weight, first)
@@ -231,15 +231,15 @@ def hessian_product_rows(X, y, weight, offset, out_curvature, coef, vector, star
         last = min(first + size, stop)
         m = last - first
         eta, along, slope = work[0, :m], work[1, :m], work[2, :m]
-        block_eta(X, first, last, coef, eta, True)
-        block_eta(X, first, last, vector, along, False)
+        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, vector, along)
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], slope)
         scale_rows(weight, first, slope)
         for i in range(m):
             out_curvature[first + i] = slope[i]
         scale_rows(along, 0, slope)
-        add_block_gradient(X, first, last, slope, out, True)
+        add_block_gradient(X, first, last, slope, out)
         out[-1] += total(slope)
 
 
@@ -260,9 +260,9 @@ def curvature_product_rows(X, curvature, vector, start, stop, work, out):
     for first in range(start, stop, size):
         last = min(first + size, stop)
         slope = work[: last - first]
-        block_eta(X, first, last, vector, slope, True)
+        block_eta(X, first, last, vector, slope)
         scale_rows(curvature, first, slope)
-        add_block_gradient(X, first, last, slope, out, True)
+        add_block_gradient(X, first, last, slope, out)
         out[-1] += total(slope)
 
 
@@ -286,7 +286,7 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
         last = min(first + size, stop)
         m = last - first
         eta, curvature = work[0, :m], work[1, :m]
-        block_eta(X, first, last, coef, eta, False)
+        block_eta(X, first, last, coef, eta)
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], curvature)
         scale_rows(weight, first, curvature)

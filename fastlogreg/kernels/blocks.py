@@ -39,13 +39,13 @@ def _n_features(X):
     return lambda X: X.shape[1]
 
 
-# In C order a block and the one that is fetched meanwhile fit the first-level cache (48 KB); in F order a block is one
-# run a column, and runs must be long for the hardware to follow them: half a second-level cache.
+# In C order a quarter of a second-level cache (64 to 256 KB were within noise at 100 columns, 16 KB a fifth slower). In
+# F order a block is one run a column, and runs must be long for the hardware to follow them: half of it.
 
 
 @kernel
 def _block_rows_c(X):
-    return max(32, min(1024, 16384 // (X.shape[1] + 1) // 8 * 8))
+    return max(16, min(1024, 16384 // (X.shape[1] + 1) // 8 * 8))
 
 
 @kernel
@@ -69,11 +69,9 @@ def _block_rows(X):
 
 # --- prefetch ---------------------------------------------------------------------------------------------------
 
-# A pass is memory, then compute: while a block is worked on in cache, the hardware prefetcher sleeps. Asking for a
-# few lines of the next block with every few rows of this one, half beside the linear predictor and half beside the
-# gradient, took 4e7 float64 entries in C order (2-core Zen 5, best read 80 to 88 GB/s) from 32 to 66 GB/s at p = 50,
-# 43 to 63 at p = 100, 22 to 45 at p = 20, and nothing at p = 500. All of it beside the gradient: 51, 52, 46; in one
-# burst a half: 31, 43, 25. In F order the hardware follows the columns' runs by itself: 50 GB/s with and without.
+# While a Hessian is worked on in cache, the hardware prefetcher sleeps, so the next block is asked for meanwhile. A
+# gradient does without, as its rows are far apart (see _eta_c): with neighbouring rows, and lines of the next block
+# asked for with every few of them, one thread of a Zen 3 did 9 GB/s instead of 17 at 100 columns.
 LINE = 64  # bytes
 
 
@@ -110,9 +108,9 @@ def _prefetch(address, n_bytes):
 
 
 @kernel
-def _eta_c(X, first, last, coef, eta, ahead):
+def _eta_c(X, first, last, coef, eta):
     # Four rows share each load of coef, one of each quarter of the block: the hardware prefetcher follows four streams
-    # in pages of their own at twice the speed of four neighbouring rows (25 against 12 GB/s, one Zen 3 thread, p = 100).
+    # in pages of their own twice as fast as neighbouring rows (25 against 12 GB/s, one thread of a Zen 3, p = 100).
     n_columns = X.shape[1]
     intercept = coef[n_columns]
     q = (last - first) // 4
@@ -140,7 +138,7 @@ def _eta_c(X, first, last, coef, eta, ahead):
 
 
 @kernel
-def _eta_f(X, first, last, coef, eta, ahead):
+def _eta_f(X, first, last, coef, eta):
     n_columns = X.shape[1]
     eta[:] = coef[n_columns]
     m = last - first
@@ -160,22 +158,22 @@ def _eta_f(X, first, last, coef, eta, ahead):
 _ETA = _eta_c, _eta_f, csr.set_eta
 
 
-def block_eta(X, first, last, coef, eta, ahead):
-    """Set eta = X[first:last] @ coef[:-1] + coef[-1]; where `ahead` is true, ask for half of the rows that follow."""
-    _implementation(X, _ETA)(X, first, last, coef, eta, ahead)
+def block_eta(X, first, last, coef, eta):
+    """Set eta = X[first:last] @ coef[:-1] + coef[-1]."""
+    _implementation(X, _ETA)(X, first, last, coef, eta)
 
 
 @overload(block_eta)
-def _block_eta(X, first, last, coef, eta, ahead):
+def _block_eta(X, first, last, coef, eta):
     chosen = _implementation(X, _ETA)
-    return lambda X, first, last, coef, eta, ahead: chosen(X, first, last, coef, eta, ahead)
+    return lambda X, first, last, coef, eta: chosen(X, first, last, coef, eta)
 
 
 # --- gradient ---------------------------------------------------------------------------------------------------
 
 
 @kernel
-def _gradient_c(X, first, last, slope, gradient, ahead):
+def _gradient_c(X, first, last, slope, gradient):
     n_columns = X.shape[1]
     q = (last - first) // 4
     whole = first + 4 * q
@@ -193,7 +191,7 @@ def _gradient_c(X, first, last, slope, gradient, ahead):
 
 
 @kernel
-def _gradient_f(X, first, last, slope, gradient, ahead):
+def _gradient_f(X, first, last, slope, gradient):
     n_columns = X.shape[1]
     m = last - first
     whole = n_columns - n_columns % 4
@@ -221,18 +219,15 @@ def _gradient_f(X, first, last, slope, gradient, ahead):
 _GRADIENT = _gradient_c, _gradient_f, csr.add_gradient
 
 
-def add_block_gradient(X, first, last, slope, gradient, ahead):
-    """Add X[first:last].T @ slope to gradient[:-1]; the caller adds the sum of the slopes.
-
-    Where `ahead` is true, ask for the other half of the rows that follow.
-    """
-    _implementation(X, _GRADIENT)(X, first, last, slope, gradient, ahead)
+def add_block_gradient(X, first, last, slope, gradient):
+    """Add X[first:last].T @ slope to gradient[:-1]; the caller adds the sum of the slopes."""
+    _implementation(X, _GRADIENT)(X, first, last, slope, gradient)
 
 
 @overload(add_block_gradient)
-def _add_block_gradient(X, first, last, slope, gradient, ahead):
+def _add_block_gradient(X, first, last, slope, gradient):
     chosen = _implementation(X, _GRADIENT)
-    return lambda X, first, last, slope, gradient, ahead: chosen(X, first, last, slope, gradient, ahead)
+    return lambda X, first, last, slope, gradient: chosen(X, first, last, slope, gradient)
 
 
 # --- scaled copy ------------------------------------------------------------------------------------------------

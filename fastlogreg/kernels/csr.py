@@ -32,7 +32,7 @@ def plus_product(s, x, c):
 
 
 @kernel
-def set_eta(X, first, last, coef, eta, ahead):
+def set_eta(X, first, last, coef, eta):
     """See blocks.block_eta; the hardware follows the runs of entries by itself."""
     intercept = coef[X.n_features]
     for i in range(first, last):
@@ -43,7 +43,7 @@ def set_eta(X, first, last, coef, eta, ahead):
 
 
 @kernel
-def add_gradient(X, first, last, slope, gradient, ahead):
+def add_gradient(X, first, last, slope, gradient):
     """See blocks.add_block_gradient."""
     for i in range(first, last):
         s = slope[i - first]

@@ -176,13 +176,13 @@ def cost_rows(X, y, weight, coef, gradient, start, stop, work, out):
         if not weight.size and fused_pass(X, y, coef, first, last, out):
             continue
         eta, slope = work[0, : last - first], work[1, : last - first]
-        block_eta(X, first, last, coef[0], eta, True)
+        block_eta(X, first, last, coef[0], eta)
         if weight.size:
             set_weighted_slope(eta, y[first:last], weight[first:last], slope, out)
         else:
             set_slope(eta, y[first:last], slope, out)
         if gradient:
-            add_block_gradient(X, first, last, slope, out[2:], True)
+            add_block_gradient(X, first, last, slope, out[2:])
 
 
 @driver

@@ -20,7 +20,7 @@ def decision_rows(X, offset, coef, start, stop, work, out_eta):
         last = min(first + size, stop)
         eta = work[: last - first]
         for k in range(coef.shape[0]):
-            block_eta(X, first, last, coef[k], eta, False)
+            block_eta(X, first, last, coef[k], eta)
             for i in range(last - first):
                 out_eta[first + i, k] = eta[i]
             if offset.size:
