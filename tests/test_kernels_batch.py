@@ -14,7 +14,7 @@ from designs import KERNEL, csr
 from fastlogreg import objective as objective_module
 from fastlogreg.design import ArrayDesign, Moments, as_design
 from fastlogreg.kernels import predict, tiles
-from fastlogreg.kernels.jit import kernel
+from fastlogreg.kernels.jit import driver
 from fastlogreg.objective import LogisticObjective
 from problems import random_coef, random_problem
 
@@ -267,11 +267,11 @@ def test_hessian_product_where_one_class_has_nearly_all():
 def test_tiles(dtype):
     """Every height of a tile, and whole ones before it."""
 
-    @kernel
-    def products(left, panel, eta, sums, square):
-        tiles.set_product(left, panel, eta)
-        tiles.add_products(eta, panel, False, sums)
-        tiles.add_products(panel, panel, True, square)
+    @driver
+    def products(left, panel, out_eta, out_sums, out_square):
+        tiles.set_product(left, panel, out_eta)
+        tiles.add_products(out_eta, panel, False, out_sums)
+        tiles.add_products(panel, panel, True, out_square)
 
     rng = np.random.default_rng(0)
     for n_rows in range(1, 14):

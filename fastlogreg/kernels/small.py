@@ -221,7 +221,7 @@ def newton_classes(
     """Minimise the objective of more classes; out_panel and out_prob (2, …, size), out_work (K + 4, size)."""
     while True:
         multinomial.value_gradient_hessian_rows(
-            X, y, weight, offset, out_padded, out_points.shape[1], 0, y.size, out_panel, out_prob, out_work, out_sums
+            X, y, weight, offset, out_padded, 0, y.size, out_panel, out_prob, out_work, out_sums
         )
         if not advance(
             out_sums, rules, out_padded, out_hessian, out_points, out_vectors, out_moments, out_history, out_state

@@ -4,6 +4,7 @@ import numpy as np
 
 from fastlogreg.design import NO_OFFSET, Moments
 from fastlogreg.kernels import small
+from fastlogreg.kernels.tiles import PANEL_MULTIPLE
 from fastlogreg.objective import CONSTANT, NotFiniteError, _padded
 from fastlogreg.result import Result, Status
 from fastlogreg.solvers.newton import ARMIJO, LEFT, MORE, RANK, newton
@@ -51,10 +52,10 @@ def small_newton(objective, start, *, tol, max_iter, callback=None):
     size = start.shape[-1]
     n_classes, q, n_rows = start.size // size, _padded(size), objective.design.shape[0]
     n_coef, several = start.size, n_classes > 1
-    rows = min(ROWS, -(-n_rows // 8) * 8)
-    around = np.zeros((_padded(n_classes), q))
+    rows = min(ROWS, -(-n_rows // PANEL_MULTIPLE) * PANEL_MULTIPLE)
+    around = np.zeros((n_classes, q))
     panel, work = np.empty((1 + several, q, rows)), np.empty((n_classes + 4, rows))
-    sums = np.zeros(1 + (around.size if several else q) + (n_classes * q) ** 2)
+    sums = np.zeros(1 + around.size + (n_classes * q) ** 2)
     points, vectors = np.empty((4, n_classes, size)), np.zeros((4, n_coef))
     points[0] = start
     vectors[0, : size - 1] = objective.l2
@@ -65,7 +66,7 @@ def small_newton(objective, start, *, tol, max_iter, callback=None):
     rules = np.array([objective.total_weight, objective.fit_intercept, tol, left, MORE, ARMIJO, rank, *LIMITS])
     rest = sums, np.empty((n_coef, n_coef)), points, vectors, moments, seen, state
     if several:
-        prob = np.zeros((2, len(around), rows))
+        prob = np.empty((2, n_classes, rows))
         objective.call(small.newton_classes, NO_OFFSET, rules, around, panel, prob, work, *rest)
     else:
         objective.call(small.newton, rules, around, panel, work, *rest)
