@@ -42,8 +42,9 @@ def set_slope(eta, y, e, slope):
         e[i], eta[i], slope[i], _ = loss_terms(eta[i], y[i])
 
 
-# 2**FACTORS is a number.
-FACTORS = 512
+# 2**FACTORS is a number; and the least mean of log(1 + e) whose sum has all its digits from the product: each of its
+# factors is rounded to half an EPS.
+FACTORS, LEAST_MEAN = 512, 0.125
 
 
 @kernel
@@ -51,7 +52,7 @@ def total_loss(e, excess, weight, first):
     """Sum of weight times log(1 + e) + excess over the rows of a block.
 
     Without weights one logarithm of a product stands for hundreds; a third of the link's time was in them. Where the
-    product is so small that the rounding of 1 + e would show, every row has its own.
+    losses are so small that the rounding of 1 + e would show, every row has its own.
     """
     s = 0.0
     if weight.size:
@@ -63,8 +64,9 @@ def total_loss(e, excess, weight, first):
         product = 1.0
         for i in range(part.size):
             product *= 1.0 + part[i]
-        if product > 2.0:
-            s += log1p_nonnegative(product - 1.0)
+        sum_of_logs = log1p_nonnegative(product - 1.0)
+        if sum_of_logs > LEAST_MEAN * part.size:
+            s += sum_of_logs
         else:
             for i in range(part.size):
                 s += log1p_unit(part[i])
