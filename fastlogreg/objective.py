@@ -349,6 +349,15 @@ class LogisticObjective:
         inner[..., :-1] -= self.coordinates.means * gradient[..., -1:]
         return float(np.max(np.abs(inner / self.coordinates.scales)))
 
+    def noise(self, coef):
+        """Return what the rounding of linear predictors may do to F, roughly.
+
+        With coefficients of 10⁵ that cancel, of columns that differ by 10⁻⁶, it is 10⁴ times that of F: the gradient
+        led on where F no longer fell.
+        """
+        sizes = np.abs(coef[..., :-1]) @ np.sqrt(self.coordinates.mean_squares)
+        return float(np.finfo(float).eps * np.max(sizes))
+
     def value_gradient(self, coef, keep=None):
         """Return F and its gradient, shaped like coef; one pass.
 

@@ -16,6 +16,8 @@ SLACK = 1.0
 # "lbfgs" for well-conditioned data; "newton" and "auto" have no limit.
 CONDITIONS = {"newton-cg": 1e11, "lbfgs": 1e4}
 BEYOND = 4.0
+# It ends where the objective does not fall any more, whose rounding depends on how wide the processor's vectors are.
+LBFGS_DIGITS = 12.0
 
 
 @pytest.fixture(params=REFERENCES)
@@ -28,6 +30,8 @@ def test_digits_at_the_tightest_tolerance(solver, reference):
     floor = reference.attainable - SLACK
     if reference.condition > CONDITIONS.get(solver, np.inf):
         floor = min(floor, BEYOND)
+    if solver == "lbfgs":
+        floor = min(floor, LBFGS_DIGITS)
     model = accuracy.fitted(reference, solver=solver, tol=0.0)
     assert model.result_.status in (Status.PRECISION, Status.CONVERGED)
     assert accuracy.digits(model, reference) >= floor

@@ -350,7 +350,7 @@ def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory
             break
         renew = curvature.worth_renewing(progress, decrement, rough)
         evaluate = curvature.with_hessian if renew else objective.value_gradient
-        accepted = search(evaluate, coef, value, direction, decrement)
+        accepted = search(evaluate, coef, value, direction, decrement, objective.noise(coef))
         if accepted is None:
             if status is Status.CONVERGED:
                 break
@@ -462,14 +462,17 @@ def _logit(share):
     return float(np.log(share / (1.0 - share)))
 
 
-def search(evaluate, coef, value, direction, decrement):
-    """Return (coef, value, gradient[, hessian]) after the first of the steps 1, ½, ¼, … that lowers the value."""
+def search(evaluate, coef, value, direction, decrement, noise=0.0):
+    """Return (coef, value, gradient[, hessian]) after the first of the steps 1, ½, ¼, … that lowers the value.
+
+    Or leaves it within its rounding, or noise above it.
+    """
     step = 1.0
     while step > MIN_STEP:
         trial = coef + step * direction
         new_value, *derivatives = evaluate(trial)
         rounding = 8.0 * np.finfo(float).eps * abs(value)
-        if new_value <= value - ARMIJO * step * decrement + rounding:
+        if new_value <= value - ARMIJO * step * decrement + rounding + noise:
             return trial, new_value, *derivatives
         step *= 0.5
     return None
