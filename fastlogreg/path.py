@@ -197,7 +197,7 @@ def follow_folds(folds, alphas, l1_ratio, solver, *, guide, tol, max_iter, done=
         Without memories.
     """
     options = {"tol": tol, "max_iter": max_iter, "done": done}
-    if not lockstep.suits(folds[0], solver):
+    if not lockstep.suits(folds[0], solver) or any(fold.lacks_classes for fold in folds):
         of_folds = zip(folds, alphas, strict=True)
         return [follow(fold, strengths, l1_ratio, solver, guide=guide, **options) for fold, strengths in of_folds]
     found: list[list[Point]] = [[] for _ in folds]

@@ -220,6 +220,12 @@ class Problem:
         """Whether a column has entries that are not zero only in the rows that this fold holds out."""
         return bool(((self.moments.sums[1] == 0.0) & (self._sums[1] != 0.0)).any())
 
+    @property
+    def lacks_classes(self):
+        """Whether the rows of some class have no weight."""
+        weights = np.bincount(self.target.astype(np.int64), self.weight, minlength=self.n_classes)
+        return bool((weights == 0.0).any())
+
     def _deviations(self, moments):
         return deviations(moments.sums, len(self.y) if self.weight is None else self.weight.sum())
 

@@ -23,7 +23,7 @@ TOL = 1e-9
 X, Y = SEVERAL.X, SEVERAL.y
 
 
-def solve(problem, penalty, *, tol=TOL, X=None):
+def solve(problem, penalty, *, tol=TOL, X=None, max_iter=200):
     objective = LogisticObjective(
         as_design(problem.X if X is None else X),
         problem.y,
@@ -32,7 +32,7 @@ def solve(problem, penalty, *, tol=TOL, X=None):
         **problem.terms,
     )
     start = np.zeros(problem.coef_shape)
-    return SOLVERS["prox-newton"].function(objective, start, penalty=penalty, tol=tol, max_iter=200)
+    return SOLVERS["prox-newton"].function(objective, start, penalty=penalty, tol=tol, max_iter=max_iter)
 
 
 def assert_optimal(problem, penalty, result, tol=TOL):
@@ -119,28 +119,26 @@ def test_every_storage(storage):
 def test_support_by_brute_force():
     """Of the optima within each subset of the columns, the best is found."""
     problem = drawn(60, 5, 3, seed=3)
-    penalty = Penalty.of(5, 0.08, grouped=True)
+    penalty = Penalty.of(5, 0.15, grouped=True)
     result = solve(problem, penalty)
     best = np.inf, ()
     for subset in itertools.chain.from_iterable(itertools.combinations(range(5), size) for size in range(1, 6)):
-        within = solve(replace(problem, X=problem.X[:, list(subset)]), Penalty.of(len(subset), 0.08, grouped=True))
+        within = solve(replace(problem, X=problem.X[:, list(subset)]), Penalty.of(len(subset), 0.15, grouped=True))
         if within.objective < best[0] - 1e-12:
             best = within.objective, subset
     assert 0 < len(best[1]) < 5
     np.testing.assert_array_equal(np.flatnonzero(result.coef[0, :-1]), best[1])
 
 
-@pytest.mark.parametrize("l1", [0.0, 0.02])
+@pytest.mark.parametrize("l1", [0.005, 0.02])
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 def test_duality_gap_bounds_what_is_left(l1, l2):
-    if l1 == l2 == 0.0:
-        pytest.skip("nothing is penalised")
     problem = replace(SOLVABLE["three classes"], l2=l2)
     penalty = Penalty.of(problem.X.shape[1], l1, grouped=True)
     best = solve(problem, penalty, tol=1e-12)
-    for tol in 1e-1, 1e-2, 1e-4, 1e-6:
-        result = solve(problem, penalty, tol=tol)
-        assert result.objective - best.objective <= result.suboptimality + 1e-14
+    for max_iter in 1, 2, 3:
+        rough = solve(problem, penalty, tol=1e-12, max_iter=max_iter)
+        assert rough.objective - best.objective <= rough.suboptimality + 1e-12
     assert best.suboptimality < 1e-9
 
 
@@ -168,7 +166,7 @@ def test_estimator(l1_ratio, standardize):
     terms = {"l1": 0.1 * l1_ratio * factors * size, "l2": 0.1 * (1 - l1_ratio) * factors * size**2}
     assert naive.penalty_violation(X, Y, coef, grouped=True, **terms) < 2e-8
     assert model.coef_[:, 0].all()
-    np.testing.assert_array_equal(model.to_sklearn().predict_proba(X), model.predict_proba(X))
+    np.testing.assert_allclose(model.to_sklearn().predict_proba(X), model.predict_proba(X), atol=1e-14)
 
 
 def test_without_L1_nothing_changes():
@@ -184,6 +182,7 @@ def test_extreme_units(exponent):
     np.testing.assert_allclose(model.predict_proba(scaled), expected.predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the defaults that scikit-learn changes
 @pytest.mark.parametrize("estimator", [LogisticRegression, LogisticRegressionCV])
 def test_bounds_are_refused(estimator):
     with pytest.raises(ValueError, match="bounds and group_classes=True"):

@@ -111,10 +111,10 @@ def class_rows(eta, y):
     """Loss, slopes (n, K) and curvatures (n, K, K), the upper half, of every row out of the fused kernels."""
     n, n_classes = eta.shape
     X = np.empty((n, 0))
-    coef = np.zeros((-(-n_classes // 4) * 4, 4))
+    coef = np.zeros((n_classes, 4))
     out = np.zeros((n, 1 + coef.size + (n_classes * 4) ** 2))
-    multinomial.value_gradient_hessian(X, y, NONE, eta, coef, n_classes, one_row_each(n), out)
-    slopes = out[:, 1 : 1 + coef.size].reshape(n, *coef.shape)[:, :n_classes, 0]
+    multinomial.value_gradient_hessian(X, y, NONE, eta, coef, one_row_each(n), out)
+    slopes = out[:, 1 : 1 + coef.size].reshape(n, *coef.shape)[..., 0]
     curvatures = out[:, 1 + coef.size :].reshape(n, n_classes, n_classes, 4, 4)[..., 0, 0]
     return out[:, 0], slopes, curvatures
 

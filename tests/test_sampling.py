@@ -230,7 +230,10 @@ def test_passes_with_fewer_rows_and_independent_columns(seed):
     result = hybrid(objective, np.zeros(61), tol=1e-8, max_iter=100)
     assert result.converged
     assert result.n_passes <= 17.0
-    assert_optimal(X, y, result.coef, tol=1e-8, l2=1 / len(X))
+    # It ends where the objective is within tol of its least: the violation is nearer to the root of that.
+    terms = {"l2": 1 / len(X)}
+    assert naive.suboptimality(X, y, result.coef, **terms) <= 1e-8 * naive.objective(X, y, result.coef, **terms)
+    assert naive.kkt_violation(X, y, result.coef, **terms) <= 1e-5
 
 
 def test_all_rare_events_are_in_their_sample():

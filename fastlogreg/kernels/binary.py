@@ -45,6 +45,7 @@ def set_slope(eta, y, e, slope):
 # 2**FACTORS is a number; and the least mean of log(1 + e) whose sum has all its digits from the product: each of its
 # factors is rounded to half an EPS.
 FACTORS, LEAST_MEAN = 512, 0.125
+FEW = 8  # rows: there is nothing to gain
 
 
 @kernel
@@ -65,7 +66,7 @@ def total_loss(e, excess, weight, first):
         for i in range(part.size):
             product *= 1.0 + part[i]
         sum_of_logs = log1p_nonnegative(product - 1.0)
-        if sum_of_logs > LEAST_MEAN * part.size:
+        if part.size >= FEW and sum_of_logs > LEAST_MEAN * part.size:
             s += sum_of_logs
         else:
             for i in range(part.size):

@@ -87,7 +87,7 @@ def fill(X, first, last, panel):
 def add_gram(X, first, last, root, gram):
     """See gram.add_block_gram: entry by entry, some 1.2 ns for each pair of entries of a row."""
     # Flat and unsigned, or every store carries the wraparound of two negative indices: 12 ms instead of 2.2 for 5e4
-    # rows of seven entries. A row's entries copied to an array first, with the intercept as one more: 8 ms.
+    # rows of seven entries. A row's entries copied to an array first, with the intercept as one more: slower.
     flat, q, p = gram.reshape(-1), np.uint64(gram.shape[1]), np.uint64(X.n_features)
     for i in range(first, last):
         r = root[i - first] * root[i - first]

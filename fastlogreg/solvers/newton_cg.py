@@ -284,6 +284,8 @@ def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, ma
         return precondition(-gradient), False, 0.0
     # The steps make a tridiagonal matrix (Lanczos) with the eigenvalues that were met.
     inverse, ratio = 1.0 / np.array(lengths), np.array(ratios[: len(lengths)])
+    if not (np.isfinite(inverse).all() and np.isfinite(ratio).all()):  # saturated: nothing is known of H⁻¹
+        return direction, False, np.inf
     diagonal = inverse + ratio * np.append(0.0, inverse[:-1])
     least = eigvalsh_tridiagonal(diagonal, np.sqrt(ratio[1:]) * inverse[:-1])[0]
     return direction, finished, 1.0 / least if least > 0.0 else np.inf
