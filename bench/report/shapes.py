@@ -15,6 +15,9 @@ def section(run):
         "scikit-learn's solvers, scikit-learn-intelex, glum and liblinear, each at the tolerance that gets there first."
         " **Not of this run**: `python -m bench.shapes` wrote these figures, on the machine named below."
     )
+    if not TABLE.exists():
+        page.note("Not measured yet: `python -m bench.shapes` has not been run to its end.")
+        return page
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     header, _, *rows = [_cells(line) for line in lines if line.startswith("|")]
     page.table(header, rows, text_columns=(0, len(header) - 1))
