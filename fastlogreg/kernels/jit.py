@@ -229,7 +229,10 @@ def _in_thread(job, work):
         running = _jobs.setdefault(job, future)
         if running is future:
             try:
-                thread.start()
+                if _memory_is_limited():
+                    run()
+                else:
+                    thread.start()
             except RuntimeError:  # no more threads: the limit of the system, or the interpreter is ending
                 run()
     except BaseException:
@@ -243,6 +246,15 @@ def _in_thread(job, work):
     if thread.ident is not None:
         thread.join()  # it has nothing left to do, and _parallel_region counts threads
     return running.result()
+
+
+def _memory_is_limited():
+    """Whether the address space is: the C library ends the process where a new thread finds no room for its data."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _tell():
