@@ -77,7 +77,7 @@ compiling = jit.Driver._compile
 begun, resume = threading.Event(), threading.Event()
 def slowly(*args, **kwargs):
     begun.set()
-    resume.wait()
+    resume.wait(60)  # a script that fails must end, too
     return compiling(*args, **kwargs)
 jit.Driver._compile = slowly
 def interrupt():

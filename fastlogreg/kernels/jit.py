@@ -236,7 +236,8 @@ def _in_thread(job, work):
             except RuntimeError:  # no more threads: the limit of the system, or the interpreter is ending
                 run()
     except BaseException:
-        _jobs.pop(job, None)  # or others would wait for a thread that may never have started
+        if thread.ident is None:  # or others would wait for a thread that may never have started
+            _jobs.pop(job, None)
         raise
     started = time.perf_counter()
     while not running.done():
