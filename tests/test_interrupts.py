@@ -189,11 +189,11 @@ wide, half = rng.normal(size=(1100, 1100)), np.tile(X, (1, 12)).astype(np.float1
 few = (wide[:, 0] > 0).astype(int)
 def wide_fit():
     return LogisticRegression(solver="newton", tol=1e-4).fit(wide, few).coef_
-def half_fit():  # needs a copy of 46 MB, of which there was none before
+def half_fit():  # needs a copy of 46 MB
     return LogisticRegression(solver="lbfgs", tol=1e-3).fit(half, y).coef_
 fits = fit, wide_fit, half_fit
-fit(), wide_fit()
-LogisticRegression(solver="lbfgs").fit(half[:500], y[:500])  # its kernels
+for one in fits:  # compiles: where LLVM finds no room, it ends the process
+    one()
 answers, outcomes = [], []
 for megabytes in (0, 4, 16, 1024):
     resource.setrlimit(resource.RLIMIT_AS, (virtual() + megabytes * 2**20, resource.RLIM_INFINITY))
