@@ -391,8 +391,8 @@ class LogisticObjective:
             value, gradient, hessian = self._panel_hessian(coef, precision)
         elif self.binary:
             q = _padded(coef.size)
-            # 8 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
-            rows = min(264, max(1, PANEL_BYTES // (8 * 64 * q)) * 64 + 8)
+            # 32 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
+            rows = min(288, max(1, PANEL_BYTES // (8 * 64 * q)) * 64 + 32)
             padded = np.zeros(q)
             padded[: coef.size] = coef
             sums = self._run(

@@ -270,8 +270,8 @@ def test_tiles(dtype):
     @driver
     def products(left, panel, out_eta, out_sums, out_square):
         tiles.set_product(left, panel, out_eta)
-        tiles.add_products(out_eta, panel, False, out_sums)
-        tiles.add_products(panel, panel, True, out_square)
+        tiles.add_products(out_eta, panel, -left.shape[0], out_sums)
+        tiles.add_products(panel, panel, 0, out_square)
 
     rng = np.random.default_rng(0)
     for n_rows in range(1, 14):

@@ -9,20 +9,14 @@ from hypothesis import strategies as st
 import naive
 from designs import messy_csr
 from fastlogreg.design import as_design
-from fastlogreg.kernels.coordinate import (
-    LARGEST,
-    TOTAL,
-    column_terms,
-    descend,
-    descend_columns,
-    descend_groups,
-    group_size,
-    least,
-    least_group,
-)
+from fastlogreg.kernels import coordinate
+from fastlogreg.kernels.coordinate import LARGEST, TOTAL, column_terms, descend, descend_columns, descend_groups
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.penalty import Penalty
+from parts import alone
 from problems import random_problem, with_rows
+
+least, least_group, group_size = map(alone, (coordinate.least, coordinate.least_group, coordinate.group_size))
 
 
 @given(

@@ -15,6 +15,7 @@ from mpmath import mpf
 from fastlogreg.design import split
 from fastlogreg.kernels import binary, multinomial, pointwise, predict
 from fastlogreg.kernels.jit import Driver
+from parts import alone
 
 COMPILED = not numba.config.DISABLE_JIT
 MANY = 600 if COMPILED else 60
@@ -313,7 +314,7 @@ def test_sum_of_many_losses_has_the_digits_of_each(smallest):
     y = np.zeros(eta.size)
     binary.value_gradient(np.empty((eta.size, 0)), y, NONE, eta, np.zeros(1), one_chunk(eta.size), value)
     assert_accurate(value[0, 0], [mpmath.fsum(map(exact_log1pexp, eta))], tolerance=4e-15)
-    ours = binary.total_loss(np.exp(eta), y, NONE, 0)  # blocks of more rows than one product has factors
+    ours = alone(binary.total_loss)(np.exp(eta), y, NONE, 0)  # blocks of more rows than one product has factors
     assert_accurate(ours, [mpmath.fsum(map(exact_log1pexp, eta))], tolerance=4e-15)
 
 
@@ -342,8 +343,7 @@ float_rows = numba.types.Array(numba.float64, 2, "C")
     ids=["loss and slope", "slope", "curvature", "softmax"],
 )
 def test_hot_loop_is_a_vector_loop(function, signature):
-    options = {name: value for name, value in function.targetoptions.items() if name != "nopython"}
-    compiled = numba.njit(**options)(function.py_func)
+    compiled = alone(function)
     compiled.compile(signature)
     (ir,), (assembly,) = compiled.inspect_llvm().values(), compiled.inspect_asm().values()
     assert VECTOR_SHIFT.search(ir) and VECTOR_DIVISION.search(ir)
@@ -365,6 +365,6 @@ def test_the_search_for_libm_calls_finds_one():
 
 def test_kernels_are_entered_through_drivers_only():
     """What the tests call is what the package calls: entry points with a cache of their own."""
-    for driver in (binary.value_gradient, multinomial.value_gradient, predict.sigmoid):
-        assert isinstance(driver, Driver)
+    for entry in (binary.value_gradient, multinomial.value_gradient, predict.sigmoid):
+        assert isinstance(entry, Driver)
     assert not isinstance(pointwise.sigmoid, Driver)

@@ -7,7 +7,6 @@ bounds (n_chunks, 2), the first row of every chunk and the one after its last; o
 import numpy as np
 from numba import prange
 from numba.core import types
-from numba.extending import overload
 
 from fastlogreg.kernels.blocks import (
     CSR,
@@ -21,6 +20,7 @@ from fastlogreg.kernels.blocks import (
 from fastlogreg.kernels.gram import add_block_gram, add_packed_gram
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.panels import add_weighted_sums, set_eta
+from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.pointwise import log1p_nonnegative, log1p_unit, loss_slope_curvature, loss_terms
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------

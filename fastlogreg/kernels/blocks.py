@@ -8,11 +8,12 @@ The implementation is chosen by the type of X, by numba at compile time and by P
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from fastlogreg.kernels import csr
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
+from fastlogreg.kernels.parts import overload
 
 
 def _implementation(X, choices):
@@ -250,7 +251,8 @@ def _copy_f(X, first, last, row_scale, target):
         source = X[first:last, j]
         for i in range(last - first):
             target[i, j] = row_scale[i] * source[i]
-    target[:, n_columns] = row_scale
+    for i in range(last - first):
+        target[i, n_columns] = row_scale[i]
 
 
 _COPY = _copy_c, _copy_f, csr.copy_scaled

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import prange
-from numba.extending import overload
 
 from fastlogreg.kernels.blocks import (
     _implementation,
@@ -21,12 +20,12 @@ from fastlogreg.kernels.blocks import (
     block_rows,
     n_features,
     pack,
-    prefetch_next,
 )
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.multinomial import block_size, set_loss_softmax
+from fastlogreg.kernels.multinomial import add_gradient, block_size, set_loss_softmax
 from fastlogreg.kernels.multinomial import set_slope as set_softmax_slope
-from fastlogreg.kernels.panels import add_product, set_eta
+from fastlogreg.kernels.panels import set_eta
+from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.pointwise import exp_negative, loss_slope_curvature
 from fastlogreg.kernels.stochastic import rate_at
 
@@ -219,9 +218,7 @@ def softmax_rows(X, y, weight, coef, n_classes, gradient, start, stop, panel, pr
             out[0] += loss[i] * (weight[first + i] if weight.size else 1.0)
         if gradient:
             set_softmax_slope(y[first:last], weight, first, eta, prob[:n_classes])
-            for k in range(0, coef.shape[0], 4):
-                prefetch_next(X, first, last, k // 4, coef.shape[0] // 4)
-                add_product(prob, panel, k, 0, out[2:].reshape(coef.shape))
+            add_gradient(X, first, last, prob, panel, out[2:].reshape(coef.shape))
 
 
 @driver

@@ -1,11 +1,12 @@
 """Weighted Gram matrix of a block: Σ r_i (x_i, 1)(x_i, 1)ᵀ, the Hessian's sum over rows."""
 
-from numba.extending import overload
 
 from fastlogreg.kernels import csr
 from fastlogreg.kernels.blocks import _implementation, pack, prefetch_next
 from fastlogreg.kernels.jit import kernel
-from fastlogreg.kernels.panels import add_product, scale_panel
+from fastlogreg.kernels.panels import scale_panel
+from fastlogreg.kernels.parts import overload
+from fastlogreg.kernels.tiles import TILE_ROWS, add_products
 
 # Sparse rows are multiplied entry by entry where that is so many times fewer products than a dense panel has: one
 # scattered product takes as long as some 25 in registers.
@@ -17,9 +18,11 @@ def add_packed_gram(X, first, last, root, panel, gram):
     """As add_block_gram, of a block that the panel holds already; it is scaled."""
     scale_panel(root, panel)
     q = panel.shape[0]
-    for j in range(0, q, 4):
-        prefetch_next(X, first, last, j // 4, q // 4)
-        add_product(panel, panel, j, j, gram)
+    n_parts = (q + TILE_ROWS - 1) // TILE_ROWS
+    for part in range(n_parts):
+        k = part * TILE_ROWS
+        prefetch_next(X, first, last, part, n_parts)
+        add_products(panel[k : k + TILE_ROWS], panel, k, gram[k : k + TILE_ROWS])
 
 
 @kernel

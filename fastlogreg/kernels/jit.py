@@ -28,6 +28,8 @@ import numpy as np
 from numba.core import types
 from numba.np.numpy_support import from_dtype
 
+from fastlogreg.kernels.parts import DriverCompiler, PartCompiler
+
 # Sums may be reordered and contracted; NaN and infinity must survive, so neither nnan nor ninf.
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 # With `reassoc` LLVM deletes (x + magic) - magic, the rounding step of exp; pointwise maths allows contraction only.
@@ -36,13 +38,13 @@ EXACT = {"contract"}
 
 def kernel(function):
     """Mark a serial function that drivers call; it is compiled as part of them."""
-    # Without a wrapper for Python (no_cpython_wrapper) a twentieth less to compile, but a call from Python is a crash.
-    return numba.njit(fastmath=FAST, error_model="numpy", nogil=True, no_cfunc_wrapper=True)(function)
+    return numba.njit(fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=PartCompiler)(function)
 
 
 def pointwise(function):
     """Mark a scalar function: contraction only, inlined by LLVM so that the calling loop vectorises."""
-    return numba.njit(fastmath=EXACT, error_model="numpy", nogil=True, forceinline=True)(function)
+    options = {"error_model": "numpy", "nogil": True, "forceinline": True, "pipeline_class": PartCompiler}
+    return numba.njit(fastmath=EXACT, **options)(function)
 
 
 def _numba_type(name, value):
@@ -121,7 +123,7 @@ class Driver:
         function = python_types.FunctionType(source.__code__, source.__globals__, source.__name__)
         function.__qualname__ = f"{source.__name__}_{_source_digest()}_{name}"
         options = {"parallel": parallel, "nogil": True, "error_model": "numpy", "fastmath": FAST}
-        options["no_cfunc_wrapper"] = True  # for callers in C: there are none
+        options |= {"no_cfunc_wrapper": True, "pipeline_class": DriverCompiler}
         with warnings.catch_warnings():
             # A filter that turns warnings into errors must not turn numba's advice on caching into a failed fit.
             warnings.simplefilter("ignore")

@@ -29,7 +29,8 @@ def set_softmax(eta, prob, largest, rest, spare):
     when one class takes nearly everything.
     """
     n_classes, m = eta.shape
-    largest[:] = eta[0]
+    for i in range(m):  # not largest[:] = eta[0]: the message of its error takes three seconds to compile
+        largest[i] = eta[0, i]
     for k in range(1, n_classes):
         values = eta[k]
         for i in range(m):
@@ -111,7 +112,7 @@ def add_gradient(X, first, last, slope, panel, gradient):
     for part in range(n_parts):
         k = part * TILE_ROWS
         prefetch_next(X, first, last, part, n_parts)
-        add_products(slope[k : k + TILE_ROWS], panel, False, gradient[k : k + TILE_ROWS])
+        add_products(slope[k : k + TILE_ROWS], panel, -TILE_ROWS, gradient[k : k + TILE_ROWS])
 
 
 # --- value and gradient -----------------------------------------------------------------------------------------
@@ -172,7 +173,9 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
         pack(X, first, last, rows)
         set_etas(coef, rows, offset, first, m, eta)
         set_loss_softmax(eta, y[first:last], chance, largest, rest, spare, loss)
-        slope[:] = chance
+        for k in range(n_classes):
+            for i in range(size):
+                slope[k, i] = chance[k, i]
         set_slope(y[first:last], weight, first, eta, slope)
         scale_rows(weight, first, loss[:m])
         out[0] += total(loss[:m])
@@ -187,7 +190,7 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
                     source, target = rows[j], scaled[j]
                     for i in range(size):
                         target[i] = curvature[i] * source[i]
-                add_products(scaled, rows, True, hessian[k, other])
+                add_products(scaled, rows, 0, hessian[k, other])
 
 
 @driver

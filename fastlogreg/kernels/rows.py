@@ -8,11 +8,11 @@ is last), so that shrinking all of them costs nothing where X is sparse.
 
 import numba
 import numpy as np
-from numba.extending import overload
 
 from fastlogreg.kernels.blocks import LINE, _implementation, prefetch
 from fastlogreg.kernels.csr import plus_product
 from fastlogreg.kernels.jit import FAST, pointwise
+from fastlogreg.kernels.parts import overload
 
 
 def inlined(function):

@@ -11,7 +11,9 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
+
+from fastlogreg.kernels.parts import overload
 
 TILE_ROWS = 6
 
@@ -164,26 +166,27 @@ def _set_product(left, panel, out):
     return implementation
 
 
-def add_products(left, panel, upper, out):
+def add_products(left, panel, begin, out):
     """Add left (K, m) @ panel (q, m).T to out (K, q) of float64; q is even, m a multiple of PANEL_MULTIPLE.
 
-    Where `upper` is true, K = q, and what is below the diagonal is left out, but for parts of tiles.
+    Row k of out is wanted from column begin + k on, and what is before may be left out: with begin = 0 and K = q the
+    upper half of a square, with begin = -K everything.
     """
     out += left @ panel.T
 
 
 @overload(add_products)
-def _add_products(left, panel, upper, out):
+def _add_products(left, panel, begin, out):
     size = panel.dtype.bitwidth // 8
 
-    def implementation(left, panel, upper, out):
+    def implementation(left, panel, begin, out):
         q, m = panel.shape
         zero = panel.dtype.type(0.0)
         n = m * size // VECTOR
         a, b, c = np.int64(left.ctypes.data), np.int64(panel.ctypes.data), np.int64(out.ctypes.data)
         for k in range(0, left.shape[0], TILE_ROWS):
             n_rows = min(TILE_ROWS, left.shape[0] - k)
-            for j in range(k if upper else 0, q, 2):
+            for j in range(max(0, begin + k), q, 2):
                 to = c + (k * q + j) * 8
                 _dot_tile(n_rows, n, a + k * m * size, m * size, b + j * m * size, m * size, to, q * 8, zero)
 
