@@ -1,6 +1,5 @@
 """Weighted Gram matrix of a block: Σ r_i (x_i, 1)(x_i, 1)ᵀ, the Hessian's sum over rows."""
 
-
 from fastlogreg.kernels import csr
 from fastlogreg.kernels.blocks import _implementation, pack, prefetch_next
 from fastlogreg.kernels.jit import kernel
