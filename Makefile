@@ -33,7 +33,7 @@ test: lint asv-check ## lint, check the benchmark suite, run all tests
 	$(BIN)/python -m pytest -c tests/sklearn.ini
 	$(BIN)/python -m pytest -c tests/sklearn_users.ini
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_kernels*.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_kernels*.py
 
 test-long: .venv/.installed-test ## the long versions of some tests
 	$(BIN)/python -m pytest -m long
