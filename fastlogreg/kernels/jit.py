@@ -1,4 +1,4 @@
-"""How kernels are compiled, cached and started: the only module that knows numba's flags and threads.
+"""How kernels are compiled, cached and started: with parts.py all that knows numba's flags and threads.
 
 Three layers share one name: a *block primitive* and a *row-range kernel* are marked ``@kernel`` (plain serial
 functions, compiled only as callees), a *driver* is marked ``@driver``: one ``prange`` over chunks of rows. Only
@@ -38,7 +38,7 @@ EXACT = {"contract"}
 
 
 def kernel(function):
-    """Mark a serial function that drivers call; it is compiled as part of them."""
+    """Mark a serial function that drivers call; it is compiled as part of them, and a call from Python is a crash."""
     return numba.njit(fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=PartCompiler)(function)
 
 
