@@ -17,6 +17,10 @@ class Absent(Exception):
     """A rival cannot take part; the message says why."""
 
 
+class OverTime(Absent):
+    """A rival took longer than it was given."""
+
+
 # The data file holds n, p, X by columns, y, and then what the task is: strengths or folds.
 READ = """
 suppressMessages(library(glmnet))
@@ -76,25 +80,35 @@ def write(folder, X, y, more):
     return path
 
 
-def glmnet(task, path, *arguments):
-    """Run a task of R's glmnet, PATH or FOLDS, on a file of write; return seconds and what it found, by rows."""
+def glmnet(task, path, *arguments, limit=None):
+    """Run a task of R's glmnet, PATH or FOLDS, on a file of write; return seconds and what it found, by rows.
+
+    Raises OverTime after limit seconds, the reading of the file among them.
+    """
     if shutil.which("Rscript") is None:
         raise Absent("no Rscript")
     script = path.with_name("task.R")
     script.write_text(task)
-    return _run(["Rscript", script], path, arguments)
+    return _run(["Rscript", script], path, arguments, limit)
 
 
-def adelie(path, *arguments):
-    """Run adelie along a path on a file of write; return seconds and coefficients, intercepts last."""
+def adelie(path, *arguments, limit=None):
+    """Run adelie along a path on a file of write; return seconds and coefficients, intercepts last.
+
+    Raises OverTime after limit seconds.
+    """
     script = path.with_name("task.py")
     script.write_text(ADELIE)
-    return _run([_python_of_adelie(), script], path, arguments)
+    return _run([_python_of_adelie(), script], path, arguments, limit)
 
 
-def _run(command, path, arguments):
+def _run(command, path, arguments, limit):
     out = path.with_name("out")
-    done = subprocess.run([*command, path, out, *map(str, arguments)], capture_output=True, text=True, check=False)
+    command = [*command, path, out, *map(str, arguments)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise OverTime(f"not within {limit:.0f} s") from None
     if done.returncode:
         raise Absent((done.stderr.strip().splitlines() or ["no message"])[-1])
     seconds = float(done.stdout.rpartition("SECONDS")[2])

@@ -519,7 +519,7 @@ class LogisticObjective:
         coef = np.atleast_2d(coef)
         eta = np.empty((self.design.shape[0], len(coef)))
         self.n_passes += 1.0
-        self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), work=len(coef))
+        self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), size=1, work=len(coef))
         return eta
 
     def curvatures_at(self, predictors):

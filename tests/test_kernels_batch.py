@@ -122,7 +122,8 @@ def written_rows(kernel):
         n_etas = 1 if problem.n_classes == 2 else problem.n_classes
         out = np.full((len(problem.X), n_etas if kernel is predict.decision else problem.n_classes), np.nan)
         offset = np.empty((0, 0)) if problem.offset is None else problem.offset.reshape(-1, n_etas)
-        design.run(kernel, (offset, out), (random_coef(problem).reshape(n_etas, -1),))
+        n_strange = design.run(kernel, (offset, out), (random_coef(problem).reshape(n_etas, -1),), size=1)
+        assert n_strange == 0
         return out
 
     return run

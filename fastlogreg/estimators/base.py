@@ -203,8 +203,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         offset = check_offset(offset, X.shape[0], len(self.classes_))
         offset = NO_OFFSET if offset is None else offset.reshape(X.shape[0], -1)
         out = np.empty((X.shape[0], n_columns))
-        design.run(kernel, (offset, out), (coef,), work=len(coef))
-        # An infinite entry of X shows as such, or as a probability of zero.
-        if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
+        if design.run(kernel, (offset, out), (coef,), size=1, work=len(coef))[0] > 0.0:
             check_finite(self, X, design.column_moments()[1], squared=False)
-        return out.astype(np.result_type(X.dtype, self.coef_.dtype), copy=False)
+        return out.astype(self._predicted_dtype(X), copy=False)
+
+    def _predicted_dtype(self, X):
+        return np.result_type(X.dtype, self.coef_.dtype)

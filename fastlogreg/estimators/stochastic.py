@@ -12,15 +12,13 @@ from sklearn.utils.validation import column_or_1d
 
 from fastlogreg import stochastic
 from fastlogreg.culprits import refuse_mask
-from fastlogreg.design import NO_OFFSET, as_design
+from fastlogreg.design import as_design
 from fastlogreg.estimators.base import LinearClassifier
-from fastlogreg.kernels import predict
 from fastlogreg.result import ConvergenceWarning, DivergenceWarning
 from fastlogreg.stochastic import NEVER, Rows, Settings, Stop, Trainer
 from fastlogreg.validation import (
     all_or_nothing,
     check_finite,
-    check_offset,
     check_weight,
     check_weight_values,
     check_X,
@@ -345,22 +343,9 @@ class SGDLogisticRegression(LinearClassifier):
         self._trainer = trainer
         return self
 
-    def _rows(self, kernel, X, offset, n_columns):
-        """Run a kernel that writes n_columns float64 values a row, whatever the dtype of X.
-
-        These models can be very sure, and a probability rounded to 1 in float32 contradicts its own logarithm.
-        """
-        X = check_X(self, X)
-        design = as_design(X, self.n_jobs)
-        coef = np.column_stack([self.coef_, self.intercept_]).astype(np.float64, order="C")
-        offset = check_offset(offset, X.shape[0], len(self.classes_))
-        out = np.empty((X.shape[0], n_columns))
-        offset = NO_OFFSET if offset is None else offset.reshape(len(out), -1)
-        design.run(kernel, (offset, out), (coef,), work=len(coef))
-        # An infinite entry of X shows as such, or as a probability of zero.
-        if not np.isfinite(out).all() or (kernel is predict.probability and not out.all()):
-            check_finite(self, X, design.column_moments()[1], squared=not np.isfinite(out).all())
-        return out
+    def _predicted_dtype(self, X):
+        # These models can be very sure, and a probability rounded to 1 in float32 contradicts its own logarithm.
+        return np.float64
 
     # --- from scikit-learn's words to ours ----------------------------------------------------------------------
 

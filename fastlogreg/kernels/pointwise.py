@@ -79,11 +79,18 @@ def log1p_unit(e):
 
 
 @pointwise
+def sigmoids(size):
+    """Return the sigmoids of size >= 0 and of -size, which add up to one."""
+    e = exp_negative(-size)
+    q = 1.0 / (1.0 + e)
+    return q, e * q
+
+
+@pointwise
 def sigmoid(eta):
     """Return 1 / (1 + exp(-eta))."""
-    e = exp_negative(-abs(eta))
-    q = 1.0 / (1.0 + e)
-    return e * q if eta < 0.0 else q
+    high, low = sigmoids(abs(eta))
+    return low if eta < 0.0 else high
 
 
 @pointwise

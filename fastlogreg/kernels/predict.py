@@ -10,63 +10,83 @@ from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.multinomial import set_softmax
 
 # --- rows -------------------------------------------------------------------------------------------------------
+# out (n_chunks, 1) counts the decision values that are not finite: to look for them in what was written takes as long
+# as a third of the pass.
+
+
+@kernel
+def set_eta(X, offset, coef, k, first, last, eta):
+    """Set eta = X coef[k] + intercept + offset of rows first … last - 1, and return how many are not finite."""
+    block_eta(X, first, last, coef[k], eta)
+    if offset.size:
+        for i in range(last - first):
+            eta[i] += offset[first + i, k]
+    n_strange = 0
+    for i in range(last - first):
+        n_strange += 0 if abs(eta[i]) < np.inf else 1
+    return n_strange
 
 
 @kernel
 def decision_rows(X, offset, coef, start, stop, work, out_eta):
-    """Set rows start … stop - 1 of eta = X coef + intercept + offset, one column a class."""
+    """Set rows start … stop - 1 of eta, one column a class, and return how many values are not finite."""
     size = work.size
+    n_strange = 0
     for first in range(start, stop, size):
         last = min(first + size, stop)
         eta = work[: last - first]
         for k in range(coef.shape[0]):
-            block_eta(X, first, last, coef[k], eta)
+            n_strange += set_eta(X, offset, coef, k, first, last, eta)
             for i in range(last - first):
                 out_eta[first + i, k] = eta[i]
-            if offset.size:
-                for i in range(last - first):
-                    out_eta[first + i, k] += offset[first + i, k]
+    return n_strange
 
 
 @driver
-def decision(X, offset, out_eta, coef, bounds):
+def decision(X, offset, out_eta, coef, bounds, out):
     """Decision values out_eta (n, K) for coef (K, p + 1); offset (n, K) or (0, 0)."""
     work = np.empty((bounds.shape[0], block_rows(X)))
     for c in prange(bounds.shape[0]):
-        decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_eta)
+        out[c, 0] += decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_eta)
 
 
 @kernel
 def probability_rows(X, offset, coef, start, stop, work, out_prob):
     """Set rows of the probabilities: two columns for one row of coef, else softmax over the classes."""
     n_classes, size = coef.shape[0], work.shape[1]
+    n_strange = 0
     for first in range(start, stop, size):
         last = min(first + size, stop)
-        decision_rows(X, offset, coef, first, last, work[0], out_prob)
         if n_classes == 1:
-            for i in range(first, last):
-                eta = out_prob[i, 0]
-                out_prob[i, 0] = pointwise.sigmoid(-eta)
-                out_prob[i, 1] = pointwise.sigmoid(eta)
+            eta = work[0, : last - first]
+            n_strange += set_eta(X, offset, coef, 0, first, last, eta)
+            both = out_prob[first:last].reshape(-1)  # in pairs, which LLVM stores as vectors
+            for i in range(last - first):
+                high, low = pointwise.sigmoids(abs(eta[i]))
+                both[2 * i] = low if eta[i] > 0.0 else high
+                both[2 * i + 1] = high if eta[i] > 0.0 else low
         else:
+            n_strange += decision_rows(X, offset, coef, first, last, work[0], out_prob)
             softmax_rows(out_prob[first:last], work[1:], out_prob[first:last])
+    return n_strange
 
 
 @driver
-def probability(X, offset, out_prob, coef, bounds):
+def probability(X, offset, out_prob, coef, bounds, out):
     """Probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
     work = np.empty((bounds.shape[0], 2 * coef.shape[0] + 4, block_rows(X)))
     for c in prange(bounds.shape[0]):
-        probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
+        out[c, 0] += probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
 
 
 @kernel
 def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
     """Set rows of the log probabilities: two columns for one row of coef, else eta - logsumexp(eta)."""
     n_classes, size = coef.shape[0], work.shape[1]
+    n_strange = 0
     for first in range(start, stop, size):
         last = min(first + size, stop)
-        decision_rows(X, offset, coef, first, last, work[0], out_prob)
+        n_strange += decision_rows(X, offset, coef, first, last, work[0], out_prob)
         for i in range(first, last):
             if n_classes == 1:
                 eta = out_prob[i, 0]
@@ -77,14 +97,15 @@ def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
                 log_total, largest = log_sum(row)
                 for k in range(n_classes):
                     row[k] = pointwise.log_share(row[k], largest, log_total)
+    return n_strange
 
 
 @driver
-def log_probability(X, offset, out_prob, coef, bounds):
+def log_probability(X, offset, out_prob, coef, bounds, out):
     """Log probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
     work = np.empty((bounds.shape[0], 1, block_rows(X)))
     for c in prange(bounds.shape[0]):
-        log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
+        out[c, 0] += log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------
