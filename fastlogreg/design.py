@@ -4,15 +4,17 @@ A kernel is a function of a row range that returns a partial sum, so ``run`` is 
 source and partitions of a cluster have to provide.
 """
 
+import contextlib
 import functools
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse
+from scipy.linalg.blas import dsyrk, ssyrk
 
 from fastlogreg.kernels import columns
 from fastlogreg.kernels.csr import CSR
-from fastlogreg.threads import allowed_threads, check_jobs
+from fastlogreg.threads import allowed_threads, check_jobs, one_blas_thread
 
 # At most so many partial sums, fewer where each is large: the shape of X alone decides, never the number of threads,
 # so that results are bitwise equal for any number of threads.
@@ -193,9 +195,19 @@ class ArrayDesign:
         """Return Σ w x and Σ w x² of every column, (2, n_features), not finite where an entry is not; one pass."""
         return self.run(columns.moments, (EMPTY if weight is None else weight,), size=2 * self.shape[1]).reshape(2, -1)
 
-    def transposed(self):
-        """Return the design of Xᵀ, or None where rows and columns cannot change places: X is sparse."""
-        return None if isinstance(self.X, CSR) else as_design(self.X.T, self.threads)
+    def row_products(self, precision=np.float64):
+        """Return X Xᵀ, of which the lower triangle counts, in F order; X is dense. One pass, O(n² p) arithmetic.
+
+        BLAS on blocks of columns: for 500 × 5000 it takes two thirds of the time of our tiles, which want long columns.
+        """
+        syrk = ssyrk if precision == np.float32 else dsyrk
+        products = np.zeros((self.shape[0],) * 2, dtype=precision, order="F")
+        with contextlib.nullcontext() if self.threads > 1 else one_blas_thread:
+            for _, columns in self._columns(precision):
+                by_column = columns.flags.f_contiguous
+                block = columns if by_column else np.ascontiguousarray(columns).T
+                products = syrk(1.0, block, trans=not by_column, lower=1, beta=1.0, c=products, overwrite_c=1)
+        return products
 
     def columns_times(self, coef):
         """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass."""
@@ -205,11 +217,11 @@ class ArrayDesign:
         """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …); X is dense. One pass."""
         return np.concatenate([columns.T @ multipliers for _, columns in self._columns()])
 
-    def _columns(self):
-        """Yield slices of columns and these columns, in float64."""
+    def _columns(self, precision=np.float64):
+        """Yield slices of columns and these columns, in float64 or another precision."""
         for first in range(0, self.shape[1], LOOK_COLUMNS):
             part = slice(first, first + LOOK_COLUMNS)
-            yield part, self.X[:, part].astype(np.float64, copy=False)
+            yield part, self.X[:, part].astype(precision, copy=False)
 
     def largest(self, columns):
         """Return the largest magnitude in each of some columns."""

@@ -26,6 +26,8 @@ CONSTANT = 1e-14
 # Largest factor between the mean squares of a column and of its part in a sample that stands for the whole, and
 # between the variances where only samples are compared.
 COVERED = 3.0
+# Rows that a sample of a sample must have: fewer do not tell the moments of thousands of columns, and cost two passes.
+TELLING = 32
 # Doubles a row that a sample rich in rare events may copy, how many times as many others it must hold, and how many
 # neighbours are taken together.
 ENRICHED_DOUBLES, RARE, NEIGHBOURS = 2.0, 4, 16
@@ -290,7 +292,8 @@ class LogisticObjective:
         It does if a sample of the sample, with so many rows fewer, has the same mean squares and variances but for a
         factor of COVERED. Entries that were not looked at may yet be anything, even not finite.
         """
-        if not self.design.large or self.design.density < SPARSE:
+        few = self.design.shape[0] < TELLING * SAMPLE_PART**2
+        if few or not self.design.large or self.design.density < SPARSE:
             return None
         means, samples = [], [self]
         nothing = Moments(np.zeros((2, self.design.shape[1])), n_passes=0.0)
@@ -522,11 +525,26 @@ class LogisticObjective:
         self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), size=1, work=len(coef))
         return eta
 
-    def curvatures_at(self, predictors):
-        """Return the weight of every row in the Hessian of two classes, from X coef + intercept, (n_samples,)."""
+    def row_terms(self, predictors):
+        """Return the mean loss of two classes and each row's slope and curvature, from X coef + intercept; no pass.
+
+        Parameters
+        ----------
+        predictors : ndarray of shape (n_samples,)
+
+        Returns
+        -------
+        loss : float
+        slopes, curvatures : ndarray of shape (n_samples,)
+            Derivatives of the mean loss in the linear predictor of each row.
+        """
         eta = predictors + self._offset if self.has_offset else predictors
-        curvature = 0.25 / np.cosh(np.clip(0.5 * eta, -350.0, 350.0)) ** 2  # p (1 - p)
-        return (curvature * self._weight if self._weight.size else curvature) / self.total_weight
+        terms = np.empty((3, len(eta)))
+        predict.loss_slope_curvature(eta, self._y, np.array([[0, len(eta)]]), *terms)
+        if self._weight.size:
+            terms *= self._weight
+        terms /= self.total_weight
+        return float(terms[0].sum()), terms[1], terms[2]
 
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.

@@ -35,7 +35,7 @@ class Columns:
     def __init__(self, objective, penalty, chosen, coef, read, before=None):
         self.columns, self.coef = chosen, coef
         self.predictors = objective.predictors(coef)[:, 0] if before is None else before.moved(coef)
-        self.row_weight = objective.curvatures_at(self.predictors)
+        self.row_weight = objective.row_terms(self.predictors)[2]
         self.penalty = penalty.take_columns(chosen)
         self.scales = objective.coordinates.scales[:-1][chosen]
         self.l2 = np.broadcast_to(objective.l2, objective.design.shape[1])[chosen]
