@@ -360,6 +360,19 @@ def test_fit_with_margins_of_ten_thousand(X, y):
     assert np.isfinite(model.coef_).all() and np.isfinite(model.result_.objective)
 
 
+@each_solver
+def test_weights_over_many_decades(solver):
+    """Where the rows that weigh anything are fitted perfectly, the others make a Hessian that points anywhere."""
+    for seed in range(20):
+        weight = 10.0 ** np.random.default_rng(seed).uniform(-12, 12, 28)
+        penalty = 1e-10 * weight.sum()
+        model = LogisticRegression(C=1.0 / penalty, solver=solver, tol=1e-10).fit(X[:28], Y[:28], weight)
+        assert model.result_.converged
+        terms = {"weight": weight, "l2": penalty / weight.sum()}
+        flat = np.sqrt(64.0 * np.finfo(float).eps * model.result_.objective)
+        assert naive.kkt_violation(X[:28], Y[:28].astype(np.float64), parameters(model), **terms) <= max(1e-9, flat)
+
+
 def test_prediction_before_the_fit():
     with pytest.raises(NotFittedError):
         LogisticRegression().predict(X)

@@ -513,6 +513,16 @@ def test_offset(X, y):
     assert violation_of(model, X, y, l1=0.03, offset=offset) < 2e-8
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_offsets_of_ten_thousand(ratio):
+    """At the start all probabilities are 0 or 1, rightly or not: a quadratic model has next to no curvature."""
+    offset = 1e4 * np.random.default_rng(0).normal(size=len(Y))
+    model = LogisticRegression(alpha=0.03, l1_ratio=ratio).fit(X, Y, offset=offset)
+    assert model.result_.status is Status.CONVERGED and model.n_iter_ > 0
+    terms = {"l1": 0.03 * ratio, "l2": 0.03 * (1.0 - ratio), "offset": offset}
+    assert naive.penalty_violation(X, Y.astype(np.float64), model.result_.coef, **terms) < 2e-8
+
+
 def test_warm_start():
     model = LogisticRegression(alpha=0.02, l1_ratio=1.0, warm_start=True).fit(X, Y)
     assert model.fit(X, Y).n_iter_ == 0

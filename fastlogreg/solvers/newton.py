@@ -46,8 +46,9 @@ RENEWALS = 1.5
 # nearer to the optimum than two steps from zero, which takes more rows for each coefficient.
 CHEAP, CHEAP_RATIO = 3.0, 1000
 ROUGHLY = 5.0  # gradients to a rough answer from a Hessian far away
-# Violation above which a failed Newton step is not put down to rounding, and the longest step then tried.
-SATURATED = 1e-6
+# Roundings of the objective within which violation² may lie if a failed Newton step is put down to rounding, for about
+# half of violation² is to be gained; and the longest step tried where it is not.
+FLAT = 64.0
 LONGEST = 2.0**30
 # A linear predictor that moves by less along a direction of size 1 in scaled coordinates does not move.
 UNCHANGED = 1e-4
@@ -482,9 +483,9 @@ def escape(evaluate, objective, coef, value, gradient):
     """Return what `search` does along the steepest descent in centred and scaled coordinates, from a huge step down.
 
     For where no Newton step helps and yet the gradient is no rounding: all probabilities are 0 or 1, the Hessian is
-    next to nothing and points anywhere, as with offsets of 10⁴.
+    next to nothing and points anywhere, as with offsets of 10⁴, or where the rows that weigh anything are saturated.
     """
-    if objective.violation(gradient) < SATURATED:
+    if objective.violation(gradient) ** 2 <= FLAT * np.finfo(float).eps * value:
         return None
     slopes = objective.coordinates.gradient(gradient)
     direction = -LONGEST * objective.coordinates.outer(slopes)

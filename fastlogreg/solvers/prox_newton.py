@@ -12,6 +12,8 @@ from fastlogreg.solvers import quadratic
 from fastlogreg.solvers.by_columns import Columns
 from fastlogreg.solvers.newton import (
     ARMIJO,
+    FLAT,
+    LONGEST,
     MIN_STEP,
     RANK,
     SAMPLE_RATIO,
@@ -105,10 +107,14 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
         accepted = _search(objective, penalty, coef, total, gradient, target)
         if accepted is None:
             if model.fresh and (model.retried or not model.rounded):
-                status = Status.PRECISION
-                break
+                accepted = _escape(objective, penalty, coef, total, gradient, progress.violation)
+                if accepted is None:
+                    status = Status.PRECISION
+                    break
+                coef, value, gradient = accepted
+            else:
+                progress.history.pop()
             model.curvature, model.retried = None, True
-            progress.history.pop()
             continue
         new_coef, value, new_gradient = accepted
         model.learn(new_coef - coef, new_gradient - gradient)
@@ -355,3 +361,18 @@ def _search(objective, penalty, coef, total, gradient, target):
             return trial, value, new_gradient
         step *= 0.5
     return None
+
+
+def _escape(objective, penalty, coef, total, gradient, violation):
+    """Return what `_search` finds along a huge proximal gradient step in centred and scaled coordinates.
+
+    For where the model is of no use and yet the violation is no rounding, see `escape` of newton.
+    """
+    if violation**2 <= FLAT * np.finfo(float).eps * total:
+        return None
+    means, curvature = objective.coordinates.means, objective.coordinates.spread**2 / LONGEST
+    columns, slopes = coef[..., :-1], gradient[..., :-1] - means * gradient[..., -1:]
+    target = coef.copy()
+    target[..., :-1] = penalty.shrink(columns - slopes / curvature, curvature)
+    target[..., -1] -= LONGEST * gradient[..., -1] + (target[..., :-1] - columns) @ means
+    return _search(objective, penalty, coef, total, gradient, target)
