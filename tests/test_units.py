@@ -133,3 +133,13 @@ def test_few_rows_far_from_centred(solver):
     Z, y = X[:40] + [1e6, 0.0, 0.0, 0.0, 0.0], Y[:40]
     plain, far = (LogisticRegression(C=np.inf, solver=solver).fit(part, y) for part in (X[:40], Z))
     assert far.result_.objective == pytest.approx(plain.result_.objective, rel=1e-8)
+
+
+def test_what_is_nearly_a_dependence_is_none():
+    """Without an intercept two columns of a million all but are one; with coefficients of 1e3 the difference counts."""
+    rng = np.random.default_rng(0)
+    far = np.column_stack([1e6 + rng.normal(size=(300, 2)), np.full(300, 0.1)])
+    y, offset = rng.integers(0, 2, 300), 1e4 * rng.normal(size=300)
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-4).fit(far, y, offset=offset)
+    terms = {"offset": offset, "fit_intercept": False}
+    assert naive.kkt_violation(far, y.astype(np.float64), parameters(model), **terms) <= 1.01e-4

@@ -307,7 +307,13 @@ def newton(objective, start, *, tol, max_iter, callback=None, after=None, memory
     if not changes_nothing(objective, null_space):  # some probabilities are all but 0 or 1, and with them curvatures 0
         return replace(result, step=None)
     coef = least_norm(result.coef, null_space)
-    return replace(result, coef=coef, dependent=dependent(objective, null_space), n_passes=objective.n_passes)
+    found = still_optimal(objective, coef, result.status, result.objective, max(tol, result.violation))
+    if found is None:
+        return replace(result, step=None, n_passes=objective.n_passes)
+    value, violation = found
+    history = np.vstack([result.history[:-1], [value, violation, objective.n_passes]])
+    at = {"coef": coef, "objective": value, "violation": violation, "history": history}
+    return replace(result, **at, dependent=dependent(objective, null_space), n_passes=objective.n_passes)
 
 
 def _minimise(objective, start, tol, max_iter, callback=None, after=None, memory=None, rough=False):
@@ -520,6 +526,18 @@ def changes_nothing(objective, null_space):
     mixture = columns @ np.random.default_rng(0).uniform(1.0, 2.0, columns.shape[-1])
     eta = objective.counted(objective.predictors(mixture / np.abs(inner(mixture)).max()))
     return bool(np.abs(eta - eta[:, :1] * (eta.shape[1] > 1)).max() < UNCHANGED)
+
+
+def still_optimal(objective, coef, status, value, tol):
+    """Return value and violation of an optimum that was moved to coef, or None where it is none any more; one pass.
+
+    What looks like a dependence may be a column far from zero, whose variance is lost in rounding: along coefficients
+    of 10⁹ that balance, even a part of 10⁻⁶ that is not null moves linear predictors by hundreds.
+    """
+    moved, gradient = objective.value_gradient(coef)
+    violation = objective.violation(gradient)
+    same = moved <= value + 8.0 * np.finfo(float).eps * abs(value)
+    return (moved, violation) if same and (status is not Status.CONVERGED or violation <= tol) else None
 
 
 def dependent(objective, null_space):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import Inverse, dependent, least_norm
+from fastlogreg.solvers.newton import Inverse, dependent, least_norm, still_optimal
 
 # Columns up to which one Gram matrix costs no more than the solve did, and is small beside X.
 MAX_COLUMNS = 1024
@@ -51,13 +51,10 @@ def shortest(progress, coef, status):
     if null_space is None:
         return coef, NONE
     moved = np.reshape([least_norm(row, null_space) for row in np.atleast_2d(coef)], coef.shape)
-    value, gradient = objective.value_gradient(moved)
-    violation = objective.violation(gradient)
-    # What looks like a dependence may be a column far from centred, whose variance is lost in rounding.
-    same = value <= progress.value + 8.0 * np.finfo(float).eps * abs(progress.value)
-    if not same or (status is Status.CONVERGED and violation > progress.tol):
+    found = still_optimal(objective, moved, status, progress.value, progress.tol)
+    if found is None:
         return coef, NONE
-    progress.correct(value, violation)
+    progress.correct(*found)
     return moved, dependent(objective, np.tile(null_space, (len(np.atleast_2d(coef)), 1)))
 
 
