@@ -178,6 +178,8 @@ class Problem:
         shown = np.where(units > 0.0, units, 1.0)
         l2, penalty = terms(self._deviations(moments) if standardize else shown, shown)
         l2 = np.where(units > 0.0, l2, np.minimum(l2, 1.0))
+        # One that underflows is a penalty still: there is an optimum, and classes are not said to be separated.
+        l2 = np.where(outer[0] > 0.0, np.maximum(l2, np.finfo(float).tiny), l2)
         plain = self.unpenalised()
         return Penalised(self._objective(design, l2, moments), penalty, units, origins, plain, outer)
 
@@ -281,7 +283,8 @@ class Penalised:
         l2 = self.objective.l2
         if np.ndim(l2) or l2 == 0.0:
             free = np.append(self.penalty.free & (l2 == 0.0), False)
-            coef[:, free] -= coef[:, free].mean(axis=0)
+            with np.errstate(invalid="ignore"):  # check_coef names the column whose coefficients are infinite
+                coef[:, free] -= coef[:, free].mean(axis=0)
         return coef
 
     def loss(self, result):

@@ -91,11 +91,20 @@ def test_all_columns_so_small_that_the_penalty_hides_them():
     np.testing.assert_allclose(model.coef_[0] / 1e-200, expected, rtol=1e-6, atol=1e-6)
 
 
+@each_solver
+def test_penalty_that_underflows_in_the_units_of_a_fit(solver):
+    """It is there all the same: an optimum exists, and nobody is told that the classes are separated."""
+    model = LogisticRegression(C=1e100, solver=solver).fit(X * 1e200, X[:, 0] > 0.1)
+    assert model.result_.converged and model.result_.recession is None
+
+
+@each_data
 @pytest.mark.parametrize(("dtype", "factor"), [(np.float64, 1e-315), (np.float32, 1e-42)])
-def test_coefficient_too_large_for_its_type(dtype, factor):
-    tiny = pandas.DataFrame((X * [1, 1, 1, factor, 1]).astype(dtype), columns=list("abcde"))
+def test_coefficient_too_large_for_its_type(X, y, dtype, factor):
+    factors = np.append([1.0, 1.0, 1.0, factor], np.ones(X.shape[1] - 4))
+    tiny = pandas.DataFrame((X * factors).astype(dtype), columns=list("abcdefgh")[: X.shape[1]])
     with pytest.raises(ValueError, match=r"coefficient of column 3 \('d'\) of X is too large for .*Multiply"):
-        LogisticRegression(C=np.inf).fit(tiny, Y)
+        LogisticRegression(C=np.inf).fit(tiny, y)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
