@@ -135,7 +135,7 @@ def direction_of_recession(objective, target, weight, coef, step=None):
     if step is not None and (large := _large_part(objective, step)).any():
         along = _margins(objective, index, labels, large)
         if along.min() >= -ZERO * along[np.isfinite(along)].max():
-            return large
+            return _tidied(objective, index, labels, large)
     rows = _rows_of(objective, index, labels)
     sizes, gain = _sizes_and_gain(rows, objective.n_classes)
     n_unknown = (objective.n_classes - 1) * gain.shape[1]
@@ -158,7 +158,7 @@ def direction_of_recession(objective, target, weight, coef, step=None):
             shorter = _shortest(matrix, goal, direction)
             margins, slack = _checked(objective, rows, sizes, shorter)
             right = margins.min() >= -slack and margins[np.isfinite(margins)].max() > POSITIVE
-            return _shaped(objective, rows.outer(shorter if right else direction))
+            return _tidied(objective, index, labels, _shaped(objective, rows.outer(shorter if right else direction)))
         offended = _lowest(margins, n_new)
         new = np.setdiff1d(offended[margins.ravel()[offended] < -slack], chosen)
         if not new.size:
@@ -281,6 +281,19 @@ def _large_part(objective, step):
     rest = np.abs(outer[..., -1]) < CENTRED * (np.abs(outer[..., :-1]) @ np.abs(objective.coordinates.means))
     outer[..., -1] = np.where(rest, 0.0, outer[..., -1])
     return outer
+
+
+def _tidied(objective, index, labels, direction):
+    """Return a direction without its intercepts where the row that it is worst for fares better so; two passes.
+
+    What rounding leaves of an intercept of zero moves all rows whose entries are zero, half of them the wrong way.
+    """
+    plain = direction.copy()
+    plain[..., -1] = 0.0
+    before, after = (_margins(objective, index, labels, one) for one in (direction, plain))
+    least, most = before.min(), before[np.isfinite(before)].max()
+    better = least < after.min() and least < 0.0 and after[np.isfinite(after)].max() > 0.5 * most
+    return plain if better else direction
 
 
 def _checked(objective, rows, sizes, direction):

@@ -221,7 +221,8 @@ def check_recession(X, target, counted, direction):
     own = eta[np.arange(len(eta)), target.astype(int)]
     margins = (own[:, None] - eta)[counted]
     sizes = (np.abs(X) @ np.abs(np.atleast_2d(direction)[:, :-1]).T).sum(axis=1) + np.abs(direction[..., -1]).sum()
-    assert (margins >= -1e-7 * sizes[counted, None]).all() and (margins > 1e-6 * sizes[counted, None]).any()
+    # Terms of 10¹⁰ may balance, of a constant column and the intercept: rows get better if by more than their rounding.
+    assert (margins >= -1e-7 * sizes[counted, None]).all() and (margins > 1e-12 * sizes[counted, None]).any()
 
 
 def check_fit(case, model, stored, categories):
