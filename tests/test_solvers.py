@@ -12,7 +12,7 @@ from fastlogreg.objective import LogisticObjective
 from fastlogreg.result import Status
 from fastlogreg.solvers import SOLVERS, choose
 from fastlogreg.threads import factoring
-from problems import BINARY, COLLINEAR, SEPARABLE, SEVERAL, SOLVABLE, drawn, random_coef, with_rows
+from problems import BINARY, COLLINEAR, SEPARABLE, SEVERAL, SOLVABLE, Problem, drawn, random_coef, with_rows
 
 TOL = 1e-9
 
@@ -212,6 +212,14 @@ def test_zero_tolerance_ends_at_the_limit_of_arithmetic(name, solver):
     result = solve(SOLVABLE[name], solver, tol=0.0, max_iter=500)
     assert result.status in (Status.PRECISION, Status.CONVERGED)
     assert result.violation < 1e-8
+
+
+@each_solver
+def test_zero_tolerance_leaves_directions_without_curvature_alone(solver):
+    """What is left of the gradient is rounding, and so is the curvature of a constant column beside an intercept."""
+    X = np.column_stack([np.full(10, 0.1), [-1.0, 0.0, 2.0, 1.0, 0.0, -1.0, 2.0, 2.0, 1.0, 2.0]])
+    problem = Problem(X, np.array([0, 1, 2, 2, 2, 0, 0, 0, 2, 0]), n_classes=3)
+    assert np.abs(solve(problem, solver, tol=0.0).coef).max() < 10.0
 
 
 @each_solver

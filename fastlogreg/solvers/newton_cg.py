@@ -26,6 +26,9 @@ NEAR = 1e-3  # violation times classes below which a step in float32 that does n
 # How far the largest eigenvalue of the inverse Hessian over the preconditioner may be above those of inner solves.
 DOUBT = 2.0
 LEAST_SHARE = 1e-8  # of a class whose mean is known
+# Curvature, as a part of the largest met, that is but the square of the rounding of linear predictors. A constant
+# column and the intercept that balances it have no other: a step along them, at tol=0, made coefficients of 10¹⁴.
+FLAT_PART = (16.0 * np.finfo(float).eps) ** 2
 
 
 def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max_passes=np.inf):
@@ -260,10 +263,12 @@ def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, ma
     squared = float(np.sum(residual * preconditioned))
     first, target, promised, finished = squared, forcing**2 * squared, 0.0, False
     lengths, ratios = [], [0.0]
+    size, steepest = squared, 0.0  # of the conjugate, squared, in the norm of the preconditioner; the largest curvature
     for n_products in range(1, max_products + 1):
         along = product(conjugate)
         curvature = float(np.sum(conjugate * along))
-        if curvature <= 0.0:  # flat to working precision
+        steepest = max(steepest, curvature / size) if size > 0.0 else steepest
+        if curvature <= FLAT_PART * steepest * size:  # flat to working precision
             break
         length = squared / curvature
         lengths.append(length)
@@ -279,6 +284,7 @@ def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, ma
         if squared <= (max(target, LAST_RESIDUAL * first * enough / promised) if promised > enough else target):
             break
         ratios.append(squared / before)
+        size = squared + ratios[-1] ** 2 * size
         conjugate = preconditioned + ratios[-1] * conjugate
     if not lengths:
         return precondition(-gradient), False, 0.0

@@ -58,7 +58,10 @@ class Progress:
             return Status.STOPPED
         if self.n_iter >= self.max_iter:
             return Status.MAX_ITER
-        return Status.PRECISION if self._stalled() else None
+        # Terms of about the size of the loss make the gradient: what is left of it may be their rounding, and a step
+        # from that leads anywhere.
+        rounding = violation <= np.finfo(float).eps * abs(value)
+        return Status.PRECISION if rounding or self._stalled() else None
 
     def _stalled(self):
         """Whether the last iterates differ by rounding only: what a tol below rounding ends in."""
