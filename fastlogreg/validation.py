@@ -80,7 +80,8 @@ def _validated(estimator, X, *y, **options):
             return validate_data(
                 estimator, X, *y, accept_sparse="csr", dtype=FLOATS, ensure_all_finite=False, **options
             )
-    except (TypeError, ValueError, OverflowError) as error:
+    # The last two at labels like pandas.NA: numpy before 1.25 warns that it cannot compare them and returns a bool.
+    except (TypeError, ValueError, OverflowError, AttributeError, DeprecationWarning) as error:
         name_cell(X, error)
         for labels in y:
             name_label(labels)

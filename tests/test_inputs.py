@@ -544,7 +544,12 @@ def test_what_is_no_number_is_found_far_down():
     [
         polars.Series(["a", "b"] * 100),
         polars.Series(["a", "b"] * 100, dtype=polars.Categorical),
-        polars.Series([[1.0], [2.0]] * 100),
+        pytest.param(
+            polars.Series([[1.0], [2.0]] * 100),
+            marks=pytest.mark.skipif(
+                np.lib.NumpyVersion(np.__version__) < "1.25.0", reason="a list of one number was a number to numpy"
+            ),
+        ),
         polars.Series([b"a"] * 200),
     ],
     ids=lambda column: str(column.dtype),
@@ -633,10 +638,7 @@ def broken(format, name, position, value):
     stored = scipy.sparse.csr_array(X).asformat(format)
     index = getattr(stored, name).copy()
     index[position] = value
-    if format == "coo":
-        stored.coords = (index, stored.col) if name == "row" else (stored.row, index)
-    else:
-        setattr(stored, name, index)
+    setattr(stored, name, index)
     return stored
 
 
