@@ -66,7 +66,7 @@ def test_terms_of_columns(storage, fit_intercept):
     matrix = np.round(problem.X)
     coef = np.linspace(-1, 1, 8)
     objective = LogisticObjective(as_design(storage(matrix)), problem.y, weight=problem.weight, offset=problem.offset)
-    row_weight = objective.curvatures_at(objective.predictors(coef)[:, 0])
+    row_weight = objective.row_terms(objective.predictors(coef)[:, 0])[2]
     total = problem.weight.sum()
     expected = problem.weight * naive.curvature(naive.decision(matrix, coef, problem.offset)) / total
     np.testing.assert_allclose(row_weight, expected, rtol=1e-13)

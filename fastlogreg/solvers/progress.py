@@ -9,6 +9,8 @@ from fastlogreg.result import Result, Status
 FAST, LEFT_OVER = 0.2, 0.05
 # So many iterations without halving the violation or lowering the objective beyond rounding end a solve.
 PATIENCE = 20
+# As a part of the objective, a violation that may be rounding.
+ROUNDED = np.finfo(float).eps
 
 
 class Progress:
@@ -49,6 +51,7 @@ class Progress:
     def record(self, value, violation):
         """Append an iterate; return the Status that ends the solve, or None."""
         self.objective.check_finite(violation)
+        before = self.violation if self.history else np.inf
         self.history.append((value, violation, self.objective.n_passes))
         if violation <= self.tol:
             return Status.CONVERGED
@@ -58,9 +61,9 @@ class Progress:
             return Status.STOPPED
         if self.n_iter >= self.max_iter:
             return Status.MAX_ITER
-        # Terms of about the size of the loss make the gradient: what is left of it may be their rounding, and a step
-        # from that leads anywhere.
-        rounding = violation <= np.finfo(float).eps * abs(value)
+        # Terms of about the size of the loss make the gradient: what is left of it, and does not fall any more, is their
+        # rounding, and a step from that leads anywhere.
+        rounding = violation <= ROUNDED * abs(value) and violation > 0.5 * before
         return Status.PRECISION if rounding or self._stalled() else None
 
     def _stalled(self):
