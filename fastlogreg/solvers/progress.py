@@ -61,8 +61,8 @@ class Progress:
             return Status.STOPPED
         if self.n_iter >= self.max_iter:
             return Status.MAX_ITER
-        # Terms of about the size of the loss make the gradient: what is left of it, and does not fall any more, is their
-        # rounding, and a step from that leads anywhere.
+        # Terms of about the size of the loss make the gradient: what is left of it, and falls no more, is rounding, and
+        # a step from that leads anywhere.
         rounding = violation <= ROUNDED * abs(value) and violation > 0.5 * before
         return Status.PRECISION if rounding or self._stalled() else None
 
