@@ -201,19 +201,22 @@ def follow_folds(folds, alphas, l1_ratio, solver, *, guide, tol, max_iter, done=
         of_folds = zip(folds, alphas, strict=True)
         return [follow(fold, strengths, l1_ratio, solver, guide=guide, **options) for fold, strengths in of_folds]
     found: list[list[Point]] = [[] for _ in folds]
+    # Where a sample was enough for newton to begin with, it left no Hessian: the next strength's is near.
+    nearby = zip(guide, [*guide[1:], guide[-1]], strict=True)
+    memories = [(after if here.memory.hessian is None else here).memory for here, after in nearby]
     limit = min(tol, LOOSEST)
     size = max(1, lockstep.AT_ONCE // len(folds))
     for first in range(0, len(guide), size):
         tasks = []
         for points, fold, strengths in zip(found, folds, alphas, strict=True):
-            for there, alpha in list(zip(guide, strengths, strict=True))[first : first + size]:
+            for there, memory, alpha in list(zip(guide, memories, strengths, strict=True))[first : first + size]:
                 start = there.result.coef
                 if points:
                     start = _moved(start, points[-1].result.coef, guide[first - 1].result.coef)
                 penalised = fold.penalised(alpha, l1_ratio)
                 penalty = penalised.penalty if solver.penalty else None
                 start = penalised.inner(start)
-                runner = lockstep.Runner(penalised.objective, penalty, start, there.memory, limit, max_iter)
+                runner = lockstep.Runner(penalised.objective, penalty, start, memory, limit, max_iter)
                 # Where a column is zero, only a Hessian that knows leaves its coefficient at exactly zero.
                 runner.lost = runner.lost or penalised.rescaled or alpha == 0.0 or fold.lacks_columns
                 tasks.append((points, there, alpha, penalised, runner))
