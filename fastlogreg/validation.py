@@ -82,6 +82,12 @@ def _validated(estimator, X, *y, **options):
             )
     # The last two at labels like pandas.NA: numpy before 1.25 warns that it cannot compare them and returns a bool.
     except (TypeError, ValueError, OverflowError, AttributeError, DeprecationWarning) as error:
+        shape: tuple = getattr(X, "shape", ())
+        if len(shape) == 2 and shape[0] and not shape[1]:  # of a frame scikit-learn looks for the dtypes of its columns
+            name = type(estimator).__name__
+            raise ValueError(
+                f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required by {name}."
+            ) from error
         name_cell(X, error)
         for labels in y:
             name_label(labels)

@@ -191,6 +191,7 @@ def test_columns_of_zeros_only(make, p):
         (X[:0], Y[:0], "0 sample"),
         (X[:, :0], Y, "0 feature"),
         (scipy.sparse.csr_array((200, 0)), Y, "0 feature"),
+        (pandas.DataFrame(index=range(200)), Y, "0 feature"),
         (scipy.sparse.csr_array((0, 5)), Y[:0], "0 sample"),
         (X[:, 0], Y, "Expected 2D array"),
         (pandas.Series(X[:, 0]), Y, "Expected (a 2-dimensional container|2D array)"),
