@@ -11,7 +11,7 @@ import scipy.sparse
 from fastlogreg.design import UNSEEN, Moments, as_design
 from fastlogreg.objective import LogisticObjective, NotFiniteError
 from fastlogreg.penalty import Penalty, deviations, no_penalty, penalise
-from fastlogreg.units import column_origins, column_units, from_units, to_units
+from fastlogreg.units import column_origins, column_units, direction_from_units, from_units, to_units
 from fastlogreg.validation import (
     check_bounds,
     check_finite,
@@ -296,6 +296,9 @@ class Penalised:
         """Return a solver's result with the coefficients of X."""
         if self._units is None:
             return result
-        vectors = {key: vector for key in ("step", "recession") if (vector := getattr(result, key)) is not None}
-        vectors = {key: self.outer(vector) for key, vector in {**vectors, "coef": result.coef}.items()}
+        vectors = {"coef": self.outer(result.coef)}
+        if result.step is not None:
+            vectors["step"] = self.outer(result.step)
+        if result.recession is not None:
+            vectors["recession"] = direction_from_units(result.recession, self._units, self._origins)
         return replace(result, **vectors, n_passes=result.n_passes + self._plain.n_passes)

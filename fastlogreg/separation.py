@@ -108,7 +108,8 @@ def direction_of_recession(objective, target, weight, coef, step=None):
     step that is not nearly zero: it goes on where the likelihood rises for ever. Otherwise directions are sought that
     maximise Σ (eta_i,own(d) - eta_ik(d)) over all i, k (rows scaled), in a box, subject to the conditions of a few
     rows; rows that the answer offends are added until there are none (Konis, 2007, and cutting planes). An answer of
-    zero for a few rows is one for all. Costs a pass, and in the second case two and a small programme for each round.
+    zero for a few rows is one for all. Costs a pass in the first case, two more in the second, and two and a small
+    programme for each round in the last.
 
     Parameters
     ----------
@@ -132,12 +133,13 @@ def direction_of_recession(objective, target, weight, coef, step=None):
     margins = _margins(objective, index, labels, coef)
     if margins.min() > CLEAR:
         return coef
-    if step is not None and (large := _large_part(objective, step)).any():
-        along = _margins(objective, index, labels, large)
-        if along.min() >= -ZERO * along[np.isfinite(along)].max():
-            return _tidied(objective, index, labels, large)
     rows = _rows_of(objective, index, labels)
     sizes, gain = _sizes_and_gain(rows, objective.n_classes)
+    if step is not None and (large := _large_part(objective, step)).any():
+        # In units of each row: one whose entries are 10¹¹ times smaller than another's may keep the optimum finite.
+        along = _margins(objective, index, labels, large) / sizes[:, None]
+        if along.min() >= -ZERO * along[np.isfinite(along)].max():
+            return _tidied(objective, index, labels, large)
     n_unknown = (objective.n_classes - 1) * gain.shape[1]
     margins /= sizes[:, None]
     n_new = 4 * n_unknown + 100

@@ -107,3 +107,18 @@ def from_units(coef, units, origins, objective, l2, penalty):
             least = penalty.take_columns(hidden).shrink(-gradient[..., hidden] / curvature, curvature)
             outer[..., :-1][..., hidden] = least
     return outer
+
+
+def direction_from_units(direction, units, origins):
+    """Return a direction in the coefficients of X for one in those of (X - origins) times units: finite, of any length.
+
+    Parameters
+    ----------
+    direction : ndarray of shape (n_features + 1,) or (n_classes, n_features + 1)
+    units, origins : ndarray of shape (n_features,)
+    """
+    _, exponents = np.frexp(units[np.atleast_2d(direction)[:, :-1].any(axis=0)])
+    outer = direction * 2.0 ** -max(0, int(exponents.max(initial=0)) - 800)
+    outer[..., :-1] *= units
+    outer[..., -1] -= outer[..., :-1] @ origins
+    return outer

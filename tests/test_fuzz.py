@@ -220,9 +220,17 @@ def check_recession(X, target, counted, direction):
         eta = np.column_stack([np.zeros(len(eta)), eta])
     own = eta[np.arange(len(eta)), target.astype(int)]
     margins = (own[:, None] - eta)[counted]
-    sizes = (np.abs(X) @ np.abs(np.atleast_2d(direction)[:, :-1]).T).sum(axis=1) + np.abs(direction[..., -1]).sum()
-    # Terms of 10¹⁰ may balance, of a constant column and the intercept: rows get better if by more than their rounding.
-    assert (margins >= -1e-7 * sizes[counted, None]).all() and (margins > 1e-12 * sizes[counted, None]).any()
+    coef = np.atleast_2d(direction)
+    sizes = _sizes(X, coef)[counted, None]
+    # Far from zero, as 10⁶ ± 1, columns and intercept balance terms much larger than what the rows gain.
+    means = X[counted].mean(axis=0)
+    moves = _sizes(X - means, np.column_stack([coef[:, :-1], coef @ np.append(means, 1.0)]))[counted, None]
+    assert (margins >= -1e-7 * sizes).all() and (margins > 1e-6 * moves).any()
+
+
+def _sizes(X, coef):
+    """Sums of the absolute terms of the linear predictors of each row, over the classes."""
+    return naive.with_ones(np.abs(X)) @ np.abs(coef).sum(axis=0)
 
 
 def check_fit(case, model, stored, categories):

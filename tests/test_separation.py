@@ -262,6 +262,19 @@ def test_far_from_centred_column_is_named():
     assert "column(s) 2. " in fit(Z, Y)[1][0]
 
 
+def test_column_in_the_smallest_units_is_named():
+    """By a direction whose entries are finite, though a step of one is one of 10³¹⁰ in that column."""
+    Z = np.column_stack([X, 1e-310 * dummy(Y)])
+    model, (message,) = fit(Z, Y, max_iter=0)
+    assert "column(s) 6. " in message
+    assert np.isfinite(model.result_.recession).all() and model.result_.recession[6] != 0.0
+
+
+def test_a_row_of_small_entries_keeps_the_optimum_finite():
+    """10¹¹ times smaller than those of another row, they look like rounding next to them."""
+    assert fit(np.array([[-1e6], [-4e-5], [-3e-6]]), np.array([0, 1, 1]), fit_intercept=False)[1] == []
+
+
 def test_penalty_is_enough():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
