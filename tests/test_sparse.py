@@ -523,6 +523,15 @@ def test_offsets_of_ten_thousand(ratio):
     assert naive.penalty_violation(X, Y.astype(np.float64), model.result_.coef, **terms) < 2e-8
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_offsets_of_ten_thousand_and_no_columns_that_help(seed):
+    """The intercept finds its way alone, where rows that count have no curvature for a model to move it by."""
+    rng = np.random.default_rng(seed)
+    y, weight, offset = rng.integers(0, 2, 30), 10.0 ** rng.uniform(-12, 12, 30), 1e4 * rng.normal(size=30)
+    model = LogisticRegression(solver="prox-newton").fit(np.zeros((30, 2)), y, weight, offset)
+    assert model.result_.status is Status.CONVERGED
+
+
 def test_warm_start():
     model = LogisticRegression(alpha=0.02, l1_ratio=1.0, warm_start=True).fit(X, Y)
     assert model.fit(X, Y).n_iter_ == 0

@@ -114,6 +114,13 @@ def test_estimator():
     assert naive.kkt_violation(X, y, coef, l2=1 / 60) <= 1e-8
 
 
+def test_rows_that_are_all_saturated():
+    """None has any curvature for an equation to be solved with, and not for a step of the intercept either."""
+    X, offset = np.random.default_rng(0).normal(size=(2, 9)), np.array([1144.0, 20493.0])
+    model = LogisticRegression(solver="row-space").fit(X, [0, 1], offset=offset)
+    assert model.result_.violation <= 1e-8
+
+
 # --- hybrid -----------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ SPARSE_GRAM, DENSE_GRAM = 256, 1024
 # Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
 RIDGE, EXACT_AFTER = 1e-5, 12
 ROUNDING = 1e-16  # the least violation to hope for
+UNTOLD = 0.25  # of g² for intercepts, of which a model that knows their curvature promises all
 
 
 def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None):
@@ -346,7 +347,11 @@ def _floor(reduced, plain):
 
 
 def _search(objective, penalty, coef, total, gradient, target):
-    """Return (coef, value, gradient) after the first of the steps 1, ½, ¼, … that lowers objective + penalty."""
+    """Return (coef, value, gradient) after the first of the steps 1, ½, ¼, … that lowers objective + penalty.
+
+    None where there is no such step, or where the target promises less than intercepts alone would gain, g² / (2 h) and
+    more, h being ½ at most: where no row has curvature, a model does not move them.
+    """
     direction = target - coef
     before = penalty.value(coef)
     rounding = 8.0 * np.finfo(float).eps * abs(total)
@@ -356,6 +361,8 @@ def _search(objective, penalty, coef, total, gradient, target):
         trial = target if step == 1.0 else penalty.clip(coef + step * direction)
         change = penalty.value(trial) - before
         promised = step * float(np.sum(gradient * direction)) + change
+        if step == 1.0 and -promised < UNTOLD * float(np.sum(gradient[..., -1] ** 2)):
+            return None
         value, new_gradient = objective.value_gradient(trial)
         if value + before + change <= total + ARMIJO * min(promised, 0.0) + rounding:
             return trial, value, new_gradient

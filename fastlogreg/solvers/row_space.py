@@ -172,9 +172,9 @@ class _System:
         right = np.stack([curvatures * told - inner, -curvatures], axis=1)
         lifted = self.potrs(factor, roots[:, None] * self.times(right), lower=1)[0]
         along, lift = (right / l2 - roots[:, None] * lifted / l2).T
-        shift = 0.0
-        if self.objective.fit_intercept:
-            shift = -(point[:-1].sum() + along.sum()) / lift.sum()
+        shift, total = 0.0, lift.sum()
+        if self.objective.fit_intercept and total != 0.0:  # else every row is saturated, and newton_cg finds it
+            shift = -(point[:-1].sum() + along.sum()) / total
         direction = np.append(along + shift * lift, shift)
         slope = float(inner @ self.times(direction[:-1]) + slopes.sum() * shift)
         return direction, -slope
