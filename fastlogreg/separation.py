@@ -131,7 +131,8 @@ def direction_of_recession(objective, target, weight, coef, step=None):
     index = np.arange(len(target)) if weight is None else np.flatnonzero(weight)
     labels = target[index].astype(np.intp)
     margins = _margins(objective, index, labels, coef)
-    if margins.min() > CLEAR:
+    # Not by what is left of large terms that balance: along columns that depend on each other solvers may go anywhere.
+    if margins.min() > max(CLEAR, POSITIVE * float(np.abs(objective.coordinates.inner(coef)).max())):
         return coef
     rows = _rows_of(objective, index, labels)
     sizes, gain = _sizes_and_gain(rows, objective.n_classes)
