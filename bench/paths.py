@@ -71,7 +71,8 @@ class Entry:
             try:
                 seconds, coefs = self.run(setting)
             except outside.Absent as reason:
-                self.detail = f"{'absent' if not self.values else f'tol {setting:g}'}: {reason}"
+                too_slow = isinstance(reason, outside.OverTime)
+                self.detail = f"{f'tol {setting:g}' if too_slow or self.values else 'absent'}: {reason}"
                 tell(f"{self.name}, tol {setting:g}: {reason}")
                 return
             self.times[setting] = [seconds]
@@ -127,7 +128,7 @@ def contest(workload, repeats, tell):
         least, limit = value(_ours(X, y, alphas)(1e-11)[1]), np.inf
         mine = Entry("fastlogreg", _ours(X, y, alphas), OUR_TOLS)
         mine.climb(value, least, limit, tell_of)
-        budget = BUDGET + PATIENCE * min(times[0] for times in mine.times.values())
+        budget = BUDGET + PATIENCE * mine.times[mine.nearest(least)][0]
         entries = [
             mine,
             *(
