@@ -276,7 +276,7 @@ def test_a_row_of_small_entries_keeps_the_optimum_finite():
 
 
 def test_direction_is_no_detour_of_columns_that_depend_on_each_other():
-    """Without a penalty and at tol=0 the solver may end at 10¹³ in columns whose terms balance in all rows that count."""
+    """Without a penalty and at tol=0 a solver may end at 10¹³ in columns whose terms balance in all rows that count."""
     Z = np.array([[-1, 1], [-2, 1], [-2, 2], [1, -2], [-1, 1], [0, -2], [0, -2], [-1, 2.0]])
     y = np.array([0, 1, 0, 0, 0, 0, 0, 1])
     stored = scipy.sparse.csr_array(Z)

@@ -361,7 +361,7 @@ def _search(objective, penalty, coef, total, gradient, target):
         trial = target if step == 1.0 else penalty.clip(coef + step * direction)
         change = penalty.value(trial) - before
         promised = step * float(np.sum(gradient * direction)) + change
-        if step == 1.0 and -promised < UNTOLD * float(np.sum(gradient[..., -1] ** 2)):
+        if step == 1.0 and rounding - promised < UNTOLD * float(np.sum(gradient[..., -1] ** 2)):
             return None
         value, new_gradient = objective.value_gradient(trial)
         if value + before + change <= total + ARMIJO * min(promised, 0.0) + rounding:
