@@ -3,8 +3,8 @@
 Each row is one workload: fits with default settings of fastlogreg, on the shape that the row names, against the solvers
 of scikit-learn, scikit-learn-intelex, glum and liblinear, to the relative suboptimality 1e-7 of an objective computed
 outside all of them (see rivals.py for the race); then what scaling.py measures. Rivals that are hopeless on the first
-seed do not race on the others. The table goes to README.md, too. `--only NAME` (a prefix) and `--seeds N` measure less
-and write nothing.
+seed do not race on the others. The table goes to README.md, too. `--only NAME` (a prefix) and `--seeds N` measure less:
+rows of the table are replaced, and say where they are of one seed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sklearn.datasets import load_iris
 
 from bench import data, machine, rivals, scaling
-from bench.speed import Row, in_turns, markdown, measure, replace_block, shown, words
+from bench.speed import Row, in_turns, markdown, measure, replace_block, shown, updated, words
 from fastlogreg.kernels.predict import loss_slope
 
 HERE = Path(__file__).parent
@@ -143,8 +143,7 @@ def contest(workload, seeds, names, tell):
         del X, y
     ratio, ours, best, units = min(runs, key=lambda run: -np.inf if np.isnan(run[0]) else run[0])
     note = f"{best.rival.name}; {units:.3g} units; ours {ours.rungs[0].suboptimality:.0e} above the optimum"
-    if seeds > 1:
-        note += "; ratios " + ", ".join(f"{run[0]:.3g}" for run in runs)
+    note += "; ratios " + ", ".join(f"{run[0]:.3g}" for run in runs) if seeds > 1 else "; one seed"
     note = "; ".join([note, *missing])
     met = ratio >= workload.bar and max(run[3] for run in runs) <= workload.units
     bar = f"≥ {workload.bar:g}×" + (f", ≤ {workload.units:g} units" if np.isfinite(workload.units) else "")
@@ -153,7 +152,7 @@ def contest(workload, seeds, names, tell):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.shapes", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", action="append", help="measure the workloads whose names begin so; writes no file")
+    parser.add_argument("--only", action="append", help="measure the workloads whose names begin so")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ours", action="append", default=[OURS], help="further solvers of fastlogreg to race")
     arguments = parser.parse_args()
@@ -179,10 +178,10 @@ def main():
                 print(f"{row.what}: {row.figure} ({row.bar}), {row.ours} against {row.theirs}; {row.note}", flush=True)
     Console().print(shown(rows))
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
-    if not arguments.only and arguments.seeds > 1:
-        text = markdown(rows, "bench.shapes")
-        (HERE / "shapes.md").write_text(text)
-        replace_block(HERE.parent / "README.md", text, BEGIN, END)
+    path = HERE / "shapes.md"
+    text = updated(path, rows, "bench.shapes") if arguments.only else markdown(rows, "bench.shapes")
+    path.write_text(text)
+    replace_block(HERE.parent / "README.md", text, BEGIN, END)
 
 
 if __name__ == "__main__":

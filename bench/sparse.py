@@ -25,7 +25,7 @@ import scipy.sparse
 from rich.console import Console
 
 from bench import data, rivals
-from bench.speed import Row, markdown, shown, words
+from bench.speed import Row, markdown, shown, updated, words
 from fastlogreg import LogisticRegression
 
 HERE = Path(__file__).parent
@@ -273,18 +273,6 @@ def contest(workload, repeats, tell):
     return Row(workload.name, f"≥ {workload.bar:g}×", f"{ratio:.3g}×", words(ours), words(theirs), met, note)
 
 
-def updated(path, text):
-    """The table in text with the rows that only the file at path has, in the order of WORKLOADS; it is of more runs."""
-    rows = {}
-    for line in [*(path.read_text().splitlines() if path.exists() else ()), *text.splitlines()]:
-        for workload in WORKLOADS:
-            if line.startswith(f"| {workload.name} ("):
-                rows[workload.name] = line
-    head, _, facts = text.partition("|---|---|---|---|---|---|\n")
-    kept = [rows[workload.name] for workload in WORKLOADS if workload.name in rows]
-    return "\n".join([head + "|---|---|---|---|---|---|", *kept, *facts.splitlines()[-3:]]) + "\n"
-
-
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.sparse", description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", action="append", help="measure the workloads whose names begin so")
@@ -299,7 +287,7 @@ def main():
         print(f"{row.what}: {row.figure} ({row.bar}), {row.ours} against {row.theirs}; {row.note}", flush=True)
     Console().print(shown(rows))
     path = HERE / "sparse.md"
-    path.write_text(updated(path, markdown(rows, "bench.sparse")))
+    path.write_text(updated(path, rows, "bench.sparse") if arguments.only else markdown(rows, "bench.sparse"))
 
 
 if __name__ == "__main__":

@@ -446,6 +446,18 @@ def markdown(rows, module="bench.speed"):
     return "\n".join(lines) + "\n"
 
 
+def updated(path, rows, module):
+    """The table of rows, in the places of their predecessors, together with the other rows of the file at path."""
+    lines = markdown(rows, module).replace("Medians of one run of", "Medians of runs of").splitlines()
+    new = {row.what.replace("|", r"\|"): line for row, line in zip(rows, lines[2:], strict=False)}
+    kept = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith("| ") and line != lines[0]:
+            what = next((what for what in new if line.startswith((f"| {what} (", f"| {what} |"))), None)
+            kept.append(line if what is None else new.pop(what))
+    return "\n".join([*lines[:2], *kept, *new.values(), *lines[2 + len(rows) :]]) + "\n"
+
+
 def replace_block(path, text, begin=BEGIN, end=END):
     """Put text between the markers of a Markdown file; ValueError where it does not have both."""
     old = path.read_text()

@@ -49,8 +49,8 @@ def test_extra_memory_counts_what_a_call_adds():
     assert 79e6 < extra < 84e6
 
 
-def row(met=True):
-    return speed.Row("a | b", "≥ 2×", "3×", "1 ms", "3 ms", met, "a note")
+def row(met=True, what="a | b", figure="3×"):
+    return speed.Row(what, "≥ 2×", figure, "1 ms", "3 ms", met, "a note")
 
 
 def test_markdown_has_one_line_a_row_and_shows_a_miss():
@@ -69,6 +69,16 @@ def test_block_is_replaced_and_only_the_block(tmp_path):
     page.write_text("no markers")
     with pytest.raises(ValueError, match="lacks the lines"):
         speed.replace_block(page, "new\n")
+
+
+def test_rows_measured_again_take_the_place_of_their_predecessors(tmp_path):
+    table, first = tmp_path / "table.md", [row(what=what) for what in ("a", "a | b", "b")]
+    table.write_text(speed.updated(table, first, "bench.shapes"))
+    assert "Medians of runs of `python -m bench.shapes`" in table.read_text()
+    again = speed.updated(table, [row(what="c"), row(what="a", figure="9×")], "bench.shapes").splitlines()
+    assert [line.split(" (")[0].split(" |")[0] for line in again[2:6]] == ["| a", r"| a \| b", "| b", "| c"]
+    assert "9×" in again[2] and "9×" not in again[3]
+    assert again[:2] == table.read_text().splitlines()[:2] and again[6:] == table.read_text().splitlines()[5:]
 
 
 @pytest.mark.parametrize("module", [speed, shapes])

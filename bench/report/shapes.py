@@ -16,7 +16,7 @@ def section(run):
         " **Not of this run**: `python -m bench.shapes` wrote these figures, on the machine named below."
     )
     if not TABLE.exists():
-        page.note("Not measured yet: `python -m bench.shapes` has not been run to its end.")
+        page.note("Not measured yet: `python -m bench.shapes` has not been run.")
         return page
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     header, _, *rows = [_cells(line) for line in lines if line.startswith("|")]
