@@ -171,6 +171,8 @@ def main():
         }
         groups |= scaling.ROWS
         chosen = [name for name in groups if not arguments.only or name.startswith(tuple(arguments.only))]
+        if not chosen:
+            parser.error(f"no name begins with {' or '.join(arguments.only)}; there are: {'; '.join(groups)}")
         rows = []
         for name in chosen:
             for row in measure({name: groups[name]}, tell):
