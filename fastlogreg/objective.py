@@ -16,7 +16,7 @@ PANEL_BYTES = 2**17
 # Largest number of coefficients for which each chunk sums a Hessian of its own in one read of X. Above it, panels of
 # rows are scaled by a kernel and added by BLAS to one shared Hessian: not for speed (see bench/), but because the
 # chunks' partial sums, four at least, would take more memory than the data deserve. (From 300 columns on and below 40
-# rows a column whole fits are 0 to 14 % faster by panels, above as much slower: not worth a second rule.)
+# rows a column whole fits are 0 to 14 % faster by panels, above 5 % slower: not worth a second rule.)
 OWN_HESSIAN = 1024
 PANEL_ROWS = 2048
 NO_CHANCES = np.empty((0, 0), dtype=np.float32)
