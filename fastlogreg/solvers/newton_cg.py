@@ -26,9 +26,9 @@ NEAR = 1e-3  # violation times classes below which a step in float32 that does n
 # How far the largest eigenvalue of the inverse Hessian over the preconditioner may be above those of inner solves.
 DOUBT = 2.0
 LEAST_SHARE = 1e-8  # of a class whose mean is known
-# Curvature, as a part of the largest met, that is but the square of the rounding of linear predictors. A constant
-# column and the intercept that balances it have no other: a step along them, at tol=0, made coefficients of 10¹⁴.
-FLAT_PART = (16.0 * np.finfo(float).eps) ** 2
+# Curvature, as a part of the largest met, that is but the square of the rounding of linear predictors: up to (64 ε)² was
+# met for a constant column and the intercept that balances it. At tol=0 a step along them made coefficients of 10¹⁴.
+FLAT_PART = (256.0 * np.finfo(float).eps) ** 2
 
 
 def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max_passes=np.inf):
