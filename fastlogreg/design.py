@@ -4,17 +4,15 @@ A kernel is a function of a row range that returns a partial sum, so ``run`` is 
 source and partitions of a cluster have to provide.
 """
 
-import contextlib
 import functools
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse
-from scipy.linalg.blas import dsyrk, ssyrk
 
 from fastlogreg.kernels import columns
 from fastlogreg.kernels.csr import CSR
-from fastlogreg.threads import allowed_threads, check_jobs, one_blas_thread
+from fastlogreg.threads import allowed_threads, check_jobs, in_threads
 
 # At most so many partial sums, fewer where each is large: the shape of X alone decides, never the number of threads,
 # so that results are bitwise equal for any number of threads.
@@ -28,6 +26,7 @@ SEGMENT_WORK = 2**31
 # Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
 LOOK_ROWS = 4096
 LOOK_COLUMNS = 1024  # of wide data
+MAX_SLICES = 4  # of the columns of wide data, with a product of all rows each
 
 # With so many entries a pass is dear enough to look at one row in SAMPLE_PART first.
 SAMPLE_WORK = 2e6
@@ -196,32 +195,41 @@ class ArrayDesign:
         return self.run(columns.moments, (EMPTY if weight is None else weight,), size=2 * self.shape[1]).reshape(2, -1)
 
     def row_products(self, precision=np.float64):
-        """Return X Xᵀ, of which the lower triangle counts, in F order; X is dense. One pass, O(n² p) arithmetic.
+        """Return X Xᵀ; X is dense. One pass, O(n² p) arithmetic.
 
-        BLAS on blocks of columns: for 500 × 5000 it takes two thirds of the time of our tiles, which want long columns.
+        A thread takes one slice of the columns after another, with BLAS of one thread: for 500 × 5000 in two thirds of
+        the time of BLAS' own threads, which share a small product badly, and in half that of our tiles, which want long
+        columns. A slice has a sum of its own, so that there is none for fewer columns than rows.
         """
-        syrk = ssyrk if precision == np.float32 else dsyrk
-        products = np.zeros((self.shape[0],) * 2, dtype=precision, order="F")
-        with contextlib.nullcontext() if self.threads > 1 else one_blas_thread:
-            for _, columns in self._columns(precision):
-                by_column = columns.flags.f_contiguous
-                block = columns if by_column else np.ascontiguousarray(columns).T
-                products = syrk(1.0, block, trans=not by_column, lower=1, beta=1.0, c=products, overwrite_c=1)
-        return products
+        n_rows, n_columns = self.shape
+        most = min(MAX_SLICES, n_columns // n_rows, float(n_rows) ** 2 * n_columns / SERIAL_WORK)
+        n_slices = 2 ** int(np.log2(max(1.0, most)))
+
+        def products(part):
+            total = room = None
+            with np.errstate(over="ignore", invalid="ignore"):  # entries that are not finite are found in the sums
+                for _, block in self._columns(part[0], part[1], precision):
+                    if total is None:
+                        total = block @ block.T
+                    else:
+                        room = np.matmul(block, block.T, out=room)
+                        total += room
+            return total
+
+        return sum(in_threads(products, split(n_columns, n_slices), self.threads))
 
     def columns_times(self, coef):
         """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass."""
-        return sum(columns @ coef[part] for part, columns in self._columns())
+        return sum(block @ coef[part] for part, block in self._columns(0, self.shape[1]))
 
     def rows_times(self, multipliers):
         """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …); X is dense. One pass."""
-        return np.concatenate([columns.T @ multipliers for _, columns in self._columns()])
+        return np.concatenate([block.T @ multipliers for _, block in self._columns(0, self.shape[1])])
 
-    def _columns(self, precision=np.float64):
-        """Yield slices of columns and these columns, in float64 or another precision."""
-        for first in range(0, self.shape[1], LOOK_COLUMNS):
-            part = slice(first, first + LOOK_COLUMNS)
-            yield part, self.X[:, part].astype(precision, copy=False)
+    def _columns(self, first, last, precision=np.float64):
+        """Yield slices of columns first … last - 1, and these columns, in float64 or another precision."""
+        for a, b in split(last - first, -(-(last - first) // LOOK_COLUMNS)) + first:
+            yield slice(a, b), self.X[:, a:b].astype(precision, copy=False)
 
     def largest(self, columns):
         """Return the largest magnitude in each of some columns."""

@@ -4,7 +4,6 @@ Folds of a cross-validation, under several strengths, differ in weights and pena
 one matrix product, and so are their gradients: X is read from memory once for all of them.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from fastlogreg.result import Status
 from fastlogreg.solvers.newton import ARMIJO, UNSURE, Curvature
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.prox_newton import Gram
-from fastlogreg.threads import one_blas_thread
+from fastlogreg.threads import in_threads
 
 # Linear predictors of a block of rows, of all models: they, their slopes and the rows stay in cache.
 BLOCK_ENTRIES = 2**15
@@ -60,12 +59,7 @@ def value_gradients(objectives, coefs):
         return loss, gradient
 
     parts = split(len(y), min(MAX_CHUNKS, max(1, len(y) // size)))
-    with one_blas_thread:
-        if design.threads > 1 and len(parts) > 1:
-            with ThreadPoolExecutor(design.threads) as pool:
-                sums = list(pool.map(part, parts))
-        else:
-            sums = [part(bounds) for bounds in parts]
+    sums = in_threads(part, parts, design.threads)
     loss, gradient = sum(s[0] for s in sums), sum(s[1] for s in sums)
     return [o.from_sums(c, v, g) for o, c, v, g in zip(objectives, coefs, loss, gradient, strict=True)]
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import joblib
@@ -98,6 +99,18 @@ os.register_at_fork(after_in_child=one_blas_thread.reset)  # who was inside does
 def factoring(size):
     """Return a context in which LAPACK factors a matrix of so many columns on as many threads as it deserves."""
     return one_blas_thread if size in ONE_THREAD else contextlib.nullcontext()
+
+
+def in_threads(function, parts, threads):
+    """Return [function(part) for part in parts], on so many Python threads, each with BLAS of one thread.
+
+    For functions that spend their time in NumPy, which lets go of the interpreter's lock there (SciPy's BLAS does not).
+    """
+    with one_blas_thread:
+        if threads == 1 or len(parts) == 1:
+            return [function(part) for part in parts]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, parts))
 
 
 @functools.cache

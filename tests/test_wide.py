@@ -89,6 +89,25 @@ def test_the_span_of_the_rows_is_cheap():
     assert result.n_passes < 7.0 < solve(SOLVERS["newton-cg"].function, X, y).n_passes / 4.0
 
 
+@pytest.mark.parametrize("C", [1.0, 100.0])
+def test_steps_are_as_long_as_they_should_be(C):
+    """Ten and fifteen of Newton's own length, which on separable data ends far before the optimum."""
+    X, y = problem(n_rows=200, n_columns=2000)
+    result = solve(row_space, X, y, l2=1.0 / (C * len(X)))
+    assert result.converged
+    assert result.n_iter <= 7
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_row_products(order, precision):
+    X = np.asarray(np.random.default_rng(0).standard_normal((40, 5000)), order=order)
+    one, two = (as_design(X, n_jobs).row_products(precision) for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, one.T)
+    np.testing.assert_allclose(one, X @ X.T, atol=5000 * np.finfo(precision).eps)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_begins_where_it_is_told(n_classes):
     X, y = problem(n_classes)

@@ -26,8 +26,8 @@ NEAR = 1e-3  # violation times classes below which a step in float32 that does n
 # How far the largest eigenvalue of the inverse Hessian over the preconditioner may be above those of inner solves.
 DOUBT = 2.0
 LEAST_SHARE = 1e-8  # of a class whose mean is known
-# Curvature, as a part of the largest met, that is but the square of the rounding of linear predictors: up to (64 ε)² was
-# met for a constant column and the intercept that balances it. At tol=0 a step along them made coefficients of 10¹⁴.
+# Curvature, as a part of the largest met, that is but the square of the rounding of linear predictors: up to (64 ε)²
+# for a constant column and the intercept that balances it. At tol=0 a step along them made coefficients of 10¹⁴.
 FLAT_PART = (256.0 * np.finfo(float).eps) ** 2
 
 
@@ -91,7 +91,8 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
         forcing = max(forcing, min(0.5, LAST_RESIDUAL * tol / progress.violation), LEAST_SINGLE * single)
         most = int(min(MAX_PRODUCTS, max(1.0, max_passes - objective.n_passes)))
         product = objective.hessian_products(coef, np.float32 if single else np.float64)
-        direction, finished, spread = conjugate_gradients(product, gradient, forcing, precondition, enough, most)
+        noise = np.finfo(float).eps * value
+        direction, finished, spread = conjugate_gradients(product, gradient, forcing, precondition, enough, most, noise)
         inflation = 0.0 if objective.binary else max(inflation, spread)
         decrement = -float(np.sum(gradient * direction))
         if finished:
@@ -243,10 +244,11 @@ def accurate_step(objective, coef, forcing):
     return conjugate_gradients(product, gradient, forcing, precondition)[0]
 
 
-def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, max_products=MAX_PRODUCTS):
+def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, max_products=MAX_PRODUCTS, noise=0.0):
     """Solve H direction = -gradient, roughly, given a function for products with H.
 
-    The residual is at most forcing times the gradient, in the norm of the preconditioner.
+    The residual is at most forcing times the gradient, in the norm of the preconditioner, or noise: the rounding of a
+    gradient, about ε times the loss. Below that its part along directions without curvature may be all that is left.
 
     Returns
     -------
@@ -261,7 +263,7 @@ def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, ma
     direction = np.zeros_like(residual)
     conjugate = preconditioned
     squared = float(np.sum(residual * preconditioned))
-    first, target, promised, finished = squared, forcing**2 * squared, 0.0, False
+    first, target, promised, finished = squared, max(forcing**2 * squared, noise**2), 0.0, False
     lengths, ratios = [], [0.0]
     size, steepest = squared, 0.0  # of the conjugate, squared, in the norm of the preconditioner; the largest curvature
     for n_products in range(1, max_products + 1):
