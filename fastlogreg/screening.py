@@ -14,6 +14,8 @@ from fastlogreg.solvers.prox_newton import ALL_COLUMNS, prox_newton
 AHEAD = 3
 # Larger parts of the columns are not worth a copy.
 MOST = 0.5
+# A step of the logarithm of the strength is at most so many times the last one, for coefficients to be expected.
+MOST_AHEAD = 2.0
 # So often columns that were left out may turn out to matter, at one strength.
 MAX_ROUNDS = 20
 
@@ -24,7 +26,9 @@ class Screen:
     By the sequential strong rule a column stays at zero unless its derivative was at least 2 l1 - (l1 before), l1
     being its strength; it may fail, so that the derivatives of all columns are looked at where a solve ended, once a
     strength, and columns that were left out wrongly are taken in. The passes in between read the chosen columns alone,
-    of which a copy is kept for as long as it serves.
+    of which a copy is kept for as long as it serves. They begin where the last two strengths point to, if that is lower
+    than where the last one ended: for 500 × 10 000 an iteration in four less. (A third strength points no better, for
+    paths have kinks.)
 
     References
     ----------
@@ -35,6 +39,7 @@ class Screen:
         self._columns: Any = None
         self._design: Any = None
         self._source: Any = None
+        self._last: Any = None  # the coefficients before the last, and the logarithm of the step to these
 
     def minimise(self, objective, penalty, before, ahead, *, tol, max_iter, memory):
         """Minimise objective + penalty from where ``memory.at`` knows the gradient, and leave there where it ended.
@@ -63,6 +68,7 @@ class Screen:
         if before is None:
             before = float(np.max((slopes / np.where(used, np.inf, penalty.l1)), initial=1.0))
         needed = used | (slopes >= (2.0 - before) * penalty.l1)
+        expected = self._expected(coef, penalty, before)
         n_iter = 0
         history: Any = []
         for _ in range(MAX_ROUNDS):
@@ -73,7 +79,8 @@ class Screen:
                     break
                 self._columns = np.flatnonzero(wanted)
                 self._design = objective.design.take_columns(self._columns)
-            result = self._solve(objective, penalty, tol, max_iter - n_iter, memory)
+            result = self._solve(objective, penalty, expected, tol, max_iter - n_iter, memory)
+            expected = None
             n_iter += result.n_iter
             coef = np.zeros(objective.shape)
             coef[..., self._index] = result.coef
@@ -110,8 +117,22 @@ class Screen:
     def _serves(self, needed):
         return self._columns is not None and not (needed & ~self._held()).any()
 
-    def _solve(self, objective, penalty, tol, max_iter, memory):
-        """Minimise over the chosen columns, from the known coefficients and with the Hessian of those that stay."""
+    def _expected(self, coef, penalty, before):
+        """Return the coefficients that go on as before, for as many logarithms of the strength, or None at first."""
+        step = np.log(before)
+        last, self._last = self._last, (coef, step)
+        if last is None or last[0].shape != coef.shape or not 0.0 < step <= MOST_AHEAD * last[1]:
+            return None
+        further = np.where(coef == 0.0, 0.0, coef + step / last[1] * (coef - last[0]))
+        crosses = further * coef < 0.0
+        crosses[..., -1] = False
+        return penalty.clip(np.where(crosses, 0.0, further))
+
+    def _solve(self, objective, penalty, expected, tol, max_iter, memory):
+        """Minimise over the chosen columns, with the Hessian of those that stay.
+
+        From the coefficients that are known, or expected if these are lower.
+        """
         columns = self._columns
         sums = Moments(objective.moments.sums[:, columns], 0.0, objective.moments.sampled)
         l2 = objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[columns]
@@ -120,6 +141,12 @@ class Screen:
         coef, loss, gradient = memory.at
         inner = Memory()
         inner.at = coef[..., self._index], loss, gradient[..., self._index]
+        penalty = penalty.take_columns(columns)
+        if expected is not None:
+            start = expected[..., self._index]
+            value, gradient = restricted.value_gradient(start)
+            if value + penalty.value(start) < restricted.with_l2(*inner.at)[0] + penalty.value(inner.at[0]):
+                inner.at = start, *restricted.with_l2(start, value, gradient, -1.0)
         if memory.columns is not None:
             kept = np.isin(memory.columns, columns)
             index = np.flatnonzero(np.append(kept, True))
@@ -127,9 +154,8 @@ class Screen:
             places = np.concatenate([k * size + index for k in range(len(memory.hessian) // size)])
             inner.columns = np.searchsorted(columns, memory.columns[kept])
             inner.hessian = memory.hessian[np.ix_(places, places)]
-        result = prox_newton(
-            restricted, inner.at[0], penalty=penalty.take_columns(columns), tol=tol, max_iter=max_iter, memory=inner
-        )
+        options = {"tol": tol, "max_iter": max_iter, "memory": inner, "certified": False}
+        result = prox_newton(restricted, inner.at[0], penalty=penalty, **options)
         objective.n_passes += restricted.n_passes * len(columns) / objective.design.shape[1]
         if inner.columns is not None:
             memory.columns, memory.hessian = columns[inner.columns], inner.hessian

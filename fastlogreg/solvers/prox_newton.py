@@ -43,7 +43,7 @@ ROUNDING = 1e-16  # the least violation to hope for
 UNTOLD = 0.25  # of g² for intercepts, of which a model that knows their curvature promises all
 
 
-def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None):
+def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None, certified=True):
     """Minimise objective + penalty by steps to the minimum of a quadratic model of the objective plus the penalty.
 
     The model is of the columns of a working set: those whose coefficients are not zero and those that violate the
@@ -70,6 +70,8 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     memory : Memory, optional
         Of a solve nearby: its Hessian and working set are the first ones here, and the last ones here take their place.
         Where it knows the gradient at start, that costs no pass.
+    certified : bool, default=True
+        Whether the duality gap is wanted: for 500 × 10 000 it takes as long as a fifth of a pass.
 
     Returns
     -------
@@ -131,7 +133,8 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
             suboptimality = 0.5 * float(np.sum(gradient * rest))
         coef, dependent = shortest(progress, coef, status)
         return progress.result(coef, status, suboptimality, dependent=dependent)
-    return progress.result(coef, status, duality_gap(objective, penalty, coef, value, gradient))
+    gap = duality_gap(objective, penalty, coef, value, gradient) if certified else np.nan
+    return progress.result(coef, status, gap)
 
 
 def _sample_start(objective, penalty, start, tol, max_iter):
