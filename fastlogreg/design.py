@@ -143,11 +143,14 @@ class ArrayDesign:
         if size:
             most = min(PARTIAL_DOUBLES, n_rows * row_work / PARTIAL_WORK) // size
             n_chunks = int(max(4, min(MAX_CHUNKS, most)))
-        if self.runs is not None and between is None:
-            n_chunks = 2 ** int(np.log2(n_chunks))
+        whole = self.runs is None or between is not None
+        if whole:
+            n_chunks = max(1, min(n_chunks, n_rows, n_rows * row_work // SERIAL_WORK))
+        # A power of two: of five chunks one of two threads has three.
+        n_chunks = 2 ** int(np.log2(n_chunks))
+        if not whole:
             bounds = self.runs
         else:
-            n_chunks = int(max(1, min(n_chunks, n_rows, n_rows * row_work // SERIAL_WORK)))
             n_segments = int(np.ceil(n_rows * row_work / SEGMENT_WORK)) or 1
             bounds = split(n_rows, n_segments * n_chunks) + (between[0] if between else 0)
         threads = self.threads if n_chunks > 1 else 1
