@@ -95,6 +95,7 @@ class ArrayDesign:
         self.dtype = X.data.dtype if isinstance(X, CSR) else X.dtype
         entries, n_rows = (X.data.size, X.indptr.size - 1) if isinstance(X, CSR) else (X.size, X.shape[0])
         self.entries_per_row = max(1.0, entries / max(1, n_rows))
+        self._products = {}
 
     @functools.cached_property
     def threads(self):
@@ -198,12 +199,14 @@ class ArrayDesign:
         return self.run(columns.moments, (EMPTY if weight is None else weight,), size=2 * self.shape[1]).reshape(2, -1)
 
     def row_products(self, precision=np.float64):
-        """Return X Xᵀ; X is dense. One pass, O(n² p) arithmetic.
+        """Return X Xᵀ and the passes that it cost; X is dense. A pass, O(n² p) arithmetic, but kept for the next time.
 
         A thread takes one slice of the columns after another, with BLAS of one thread: for 500 × 5000 in two thirds of
         the time of BLAS' own threads, which share a small product badly, and in half that of our tiles, which want long
         columns. A slice has a sum of its own, so that there is none for fewer columns than rows.
         """
+        if precision in self._products:
+            return self._products[precision], 0.0
         n_rows, n_columns = self.shape
         most = min(MAX_SLICES, n_columns // n_rows, float(n_rows) ** 2 * n_columns / SERIAL_WORK)
         n_slices = 2 ** int(np.log2(max(1.0, most)))
@@ -219,7 +222,8 @@ class ArrayDesign:
                         total += room
             return total
 
-        return sum(in_threads(products, split(n_columns, n_slices), self.threads))
+        self._products[precision] = sum(in_threads(products, split(n_columns, n_slices), self.threads))
+        return self._products[precision], 1.0
 
     def columns_times(self, coef):
         """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass."""

@@ -547,6 +547,13 @@ class LogisticObjective:
         terms /= self.total_weight
         return float(terms[0].sum()), terms[1], terms[2]
 
+    def row_products(self, precision=np.float64):
+        """Return X Xᵀ, not to be changed; at most one pass (see ArrayDesign.row_products)."""
+        products, n_passes = self.design.row_products(precision)
+        self.n_passes += n_passes
+        self.check_finite(products)
+        return products
+
     def gram(self):
         """Return Σ w_i x_i x_iᵀ / (4 Σ w_i), x_i with a last entry of one for the intercept; one pass.
 

@@ -102,10 +102,27 @@ def test_steps_are_as_long_as_they_should_be(C):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_row_products(order, precision):
     X = np.asarray(np.random.default_rng(0).standard_normal((40, 5000)), order=order)
-    one, two = (as_design(X, n_jobs).row_products(precision) for n_jobs in (1, 2))
+    one, two = (as_design(X, n_jobs).row_products(precision)[0] for n_jobs in (1, 2))
     np.testing.assert_array_equal(one, two)
     np.testing.assert_array_equal(one, one.T)
     np.testing.assert_allclose(one, X @ X.T, atol=5000 * np.finfo(precision).eps)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_products_of_rows_are_found_once(n_classes):
+    """Strengths and folds have them in common; the second solve is none the worse for what the first did with them."""
+    X, y = problem(n_classes)
+    design = as_design(X)
+    objectives = [
+        LogisticObjective(design, y, n_classes=n_classes, l2=l2, weight=weight)
+        for l2, weight in [(L2, None), (0.1 * L2, np.linspace(0.0, 2.0, N_ROWS))]
+    ]
+    one, other = (row_space(o, np.zeros(o.shape), tol=1e-10, max_iter=100) for o in objectives)
+    assert one.converged
+    assert other.converged
+    alone = solve(row_space, X, y, l2=0.1 * L2, weight=np.linspace(0.0, 2.0, N_ROWS))
+    np.testing.assert_array_equal(other.coef, alone.coef)
+    assert other.n_passes == pytest.approx(alone.n_passes - 1.0)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -33,7 +33,10 @@ SOLVERS = {
     ),
     "newton-cg": Solver(newton_cg, "one pass and one more per conjugate-gradient step"),
     "hybrid": Solver(hybrid, "that of lbfgs or newton-cg, then of newton; at most twice the better one's"),
-    "row-space": Solver(row_space, "n² in place of n p entries a pass; O(n² p) once for X Xᵀ, and O(n³)"),
+    "row-space": Solver(
+        row_space,
+        "n² in place of n p entries a pass; O(n³); O(n² p) for X Xᵀ once, for all strengths and folds of a path",
+    ),
     "lbfgs": Solver(lbfgs, "one to two passes"),
     "prox-newton": Solver(
         prox_newton,

@@ -178,9 +178,7 @@ class _System:
         n_rows, n_columns = objective.design.shape
         single = not exact and objective.single_serves and n_columns * float(n_rows) ** 2 > SINGLE_WORK
         self.precision = np.float32 if single else np.float64
-        objective.n_passes += 1.0
-        self.products = objective.design.row_products(self.precision)
-        objective.check_finite(self.products)
+        self.products = objective.row_products(self.precision)
         self.potrf, self.potrs = (spotrf, spotrs) if single else (dpotrf, dpotrs)
 
     def times(self, values):
@@ -235,11 +233,9 @@ def _coordinates(objective, start, *, tol, max_iter, callback):
 def _factor(objective):
     """Return L where X Xᵀ = L Lᵀ, or None where rows depend on each other; one pass."""
     n_rows = objective.design.shape[0]
-    objective.n_passes += 1.0
-    products = objective.design.row_products()
-    objective.check_finite(products)
+    products = objective.row_products()
     largest = np.diag(products).max()
     with factoring(n_rows):
-        factor, failed = dpotrf(products.T, lower=1, clean=1, overwrite_a=1)  # symmetric, and in LAPACK's order
+        factor, failed = dpotrf(products.T, lower=1, clean=1)  # symmetric, and in LAPACK's order
     independent = not failed and np.diag(factor).min() ** 2 > RANK * np.finfo(float).eps * n_rows * largest
     return factor if independent else None
