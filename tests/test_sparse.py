@@ -210,7 +210,7 @@ def test_a_large_sparse_working_set_is_taken_by_columns(monkeypatch):
 def test_a_weak_penalty_on_sparse_columns():
     """Conjugate gradients take over where sweeps crawl: few models, each of few sweeps."""
     rng = np.random.default_rng(0)
-    rows = scipy.sparse.random_array((3000, 2000), density=0.01, rng=rng, format="csr")
+    rows = scipy.sparse.csr_array(scipy.sparse.random(3000, 2000, density=0.01, random_state=rng))
     y = (rows @ rng.normal(size=2000) + 0.1 * rng.logistic(size=3000) > 0).astype(np.float64)
     problem, penalty = Problem(rows.toarray(), y), Penalty.of(2000, 1e-6)
     result = solve(problem, penalty, tol=1e-8, X=rows)

@@ -515,10 +515,9 @@ def _encode_known(y, classes):
         index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     except TypeError as error:
         raise ValueError(f"y contains labels that are not among the classes {classes!r}: {error}") from error
-    try:
-        unknown = np.not_equal(classes[index], y)
-    except TypeError:  # text and numbers; before numpy 1.25 the operator warned and returned a bool
-        unknown = np.ones(len(y), dtype=bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # numpy < 1.25: text and numbers differ as a whole
+        unknown = np.broadcast_to(classes[index] != y, len(y))
     if unknown.any():
         raise ValueError(f"y contains labels that are not among the classes {classes!r}: {np.unique(y[unknown])[:5]!r}")
     return index.astype(np.float64 if len(classes) == 2 else np.int64)
