@@ -12,7 +12,8 @@ from fastlogreg.design import MAX_CHUNKS, split
 from fastlogreg.kernels import several
 from fastlogreg.penalty import duality_gap
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import ARMIJO, UNSURE, Curvature
+from fastlogreg.solvers.curvature import UNSURE, Curvature
+from fastlogreg.solvers.line_search import ARMIJO
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.prox_newton import Gram
 from fastlogreg.threads import in_threads

@@ -13,7 +13,7 @@ import numpy as np
 from fastlogreg import lockstep
 from fastlogreg.result import Result
 from fastlogreg.screening import AHEAD, Screen
-from fastlogreg.solvers.newton import Memory
+from fastlogreg.solvers.curvature import Memory
 from fastlogreg.solvers.prox_newton import prox_newton
 
 # glmnet's: a pure L2 path, for which no finite strength makes all coefficients zero, begins where that of this share of

@@ -7,7 +7,7 @@ import numpy as np
 from fastlogreg.design import Moments
 from fastlogreg.penalty import duality_gap
 from fastlogreg.result import Result, Status
-from fastlogreg.solvers.newton import Memory
+from fastlogreg.solvers.curvature import Memory
 from fastlogreg.solvers.prox_newton import ALL_COLUMNS, prox_newton
 
 # Columns are chosen for so many strengths to come: a new choice is a copy of them.

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from fastlogreg.design import LOOK_ROWS
-from fastlogreg.solvers.newton import Inverse, changes_nothing, pinned
+from fastlogreg.solvers.inverse import Inverse, changes_nothing, pinned
 from fastlogreg.solvers.newton_cg import accurate_step
 
 # A Newton step that moves no linear predictor by as much proves that there is an optimum: 1 is enough, see `overlap`.

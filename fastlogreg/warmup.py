@@ -24,7 +24,7 @@ from fastlogreg.estimators.stochastic import SGDLogisticRegression
 from fastlogreg.kernels import jit
 from fastlogreg.objective import OWN_HESSIAN
 from fastlogreg.solvers import SOLVERS
-from fastlogreg.solvers.newton import CHEAP_HESSIAN, SINGLE_WORK
+from fastlogreg.solvers.curvature import CHEAP_HESSIAN, SINGLE_WORK
 from fastlogreg.solvers.prox_newton import SPARSE_GRAM
 from fastlogreg.threads import allowed_threads
 

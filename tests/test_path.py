@@ -13,7 +13,7 @@ from fastlogreg.objective import LogisticObjective
 from fastlogreg.path import follow
 from fastlogreg.problem import bind
 from fastlogreg.solvers import SOLVERS
-from fastlogreg.solvers.newton import Memory
+from fastlogreg.solvers.curvature import Memory
 from problems import BINARY, SEVERAL, drawn, with_rows
 
 X, Y = BINARY.X, BINARY.y.astype(int)

@@ -272,7 +272,7 @@ def test_threads_are_put_back(tmp_path):
     code = """
 import threadpoolctl
 from fastlogreg.kernels import binary
-newton = sys.modules["fastlogreg.solvers.newton"]
+inverse = sys.modules["fastlogreg.solvers.inverse"]
 def threads():
     return numba.get_num_threads(), [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 numba.set_num_threads(3)
@@ -281,19 +281,19 @@ wide = rng.normal(size=(60_000, 70))  # LAPACK factors it on one thread
 model = LogisticRegression().fit(wide, y)
 assert threads() == before
 assert before[0] == 3
-factor, compiled = newton.dpotrf, dict(binary.value_gradient_hessian.compiled)
+factor, compiled = inverse.dpotrf, dict(binary.value_gradient_hessian.compiled)
 def failing(*args, **kwargs):
     assert threads() != before or max(before[1]) == 1
     raise error
 for error in (MemoryError(), KeyboardInterrupt(), ZeroDivisionError()):
-    newton.dpotrf = failing
+    inverse.dpotrf = failing
     try:
         model.fit(wide, y)
     except type(error):
         assert threads() == before
     else:
         raise AssertionError
-    newton.dpotrf = factor
+    inverse.dpotrf = factor
     for key in compiled:
         binary.value_gradient_hessian.compiled[key] = failing
     try:

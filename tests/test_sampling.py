@@ -1,6 +1,5 @@
 """Newton from a sample of the rows: whatever the sample misses, the answer is the optimum of all rows."""
 
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from fastlogreg.objective import LogisticObjective
 from fastlogreg.solvers import hybrid, newton
 
 N_ROWS = 8000
-module = sys.modules["fastlogreg.solvers.newton"]  # the package holds the function under this name
 
 
 @pytest.fixture(autouse=True)

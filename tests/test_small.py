@@ -13,7 +13,8 @@ from fastlogreg import LogisticRegression, solvers
 from fastlogreg.design import UNSEEN, as_design
 from fastlogreg.objective import LogisticObjective, NotFiniteError
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import CHEAP_HESSIAN, newton
+from fastlogreg.solvers.curvature import CHEAP_HESSIAN
+from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.small import is_small, small_newton
 from problems import BINARY, COLLINEAR, SEPARABLE, SEVERAL, SOLVABLE, drawn, random_coef, random_problem, with_rows
 

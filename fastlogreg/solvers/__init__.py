@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fastlogreg.objective import SPARSE
+from fastlogreg.solvers.curvature import sparse_hessian_cost
 from fastlogreg.solvers.hybrid import hybrid
 from fastlogreg.solvers.lbfgs import lbfgs
-from fastlogreg.solvers.newton import SAMPLE_RATIO, newton, sparse_hessian_cost
+from fastlogreg.solvers.newton import SAMPLE_RATIO, newton
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.prox_newton import prox_newton
 from fastlogreg.solvers.row_space import row_space

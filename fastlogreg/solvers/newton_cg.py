@@ -8,7 +8,10 @@ from scipy.linalg import eigvalsh_tridiagonal
 from fastlogreg.design import SAMPLE_PART
 from fastlogreg.objective import COVERED, OWN_HESSIAN, SPARSE
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL, UNSURE, Inverse, escape, search
+from fastlogreg.solvers.curvature import UNSURE
+from fastlogreg.solvers.inverse import Inverse
+from fastlogreg.solvers.line_search import escape, search
+from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 

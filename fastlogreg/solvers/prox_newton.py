@@ -10,17 +10,10 @@ from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
 from fastlogreg.solvers import quadratic
 from fastlogreg.solvers.by_columns import Columns
-from fastlogreg.solvers.newton import (
-    ARMIJO,
-    FLAT,
-    LONGEST,
-    MIN_STEP,
-    RANK,
-    SAMPLE_RATIO,
-    SAMPLE_TOL,
-    SINGLE_WORK,
-    plus_l2,
-)
+from fastlogreg.solvers.curvature import SINGLE_WORK
+from fastlogreg.solvers.inverse import RANK, plus_l2
+from fastlogreg.solvers.line_search import ARMIJO, FLAT, LONGEST, MIN_STEP
+from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring

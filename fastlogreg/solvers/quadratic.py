@@ -4,7 +4,8 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.kernels import coordinate
-from fastlogreg.solvers.newton import ARMIJO, RANK
+from fastlogreg.solvers.inverse import RANK
+from fastlogreg.solvers.line_search import ARMIJO
 
 MAX_SWEEPS, MAX_ROUNDS = 100, 100
 LEAST_STEP = 2.0**-10  # of Newton's on groups; after that sweeps go on

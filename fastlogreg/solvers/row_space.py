@@ -8,7 +8,9 @@ from scipy.linalg.lapack import dpotrf, dpotrs, spotrf, spotrs
 
 from fastlogreg.design import as_design
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import RANK, SINGLE_WORK, search
+from fastlogreg.solvers.curvature import SINGLE_WORK
+from fastlogreg.solvers.inverse import RANK
+from fastlogreg.solvers.line_search import search
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.threads import factoring, one_blas_thread

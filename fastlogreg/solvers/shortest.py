@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlogreg.result import Status
-from fastlogreg.solvers.newton import Inverse, dependent, least_norm, still_optimal
+from fastlogreg.solvers.inverse import Inverse, dependent, least_norm, still_optimal
 
 # Columns up to which one Gram matrix costs no more than the solve did, and is small beside X.
 MAX_COLUMNS = 1024

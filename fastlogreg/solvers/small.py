@@ -7,7 +7,9 @@ from fastlogreg.kernels import small
 from fastlogreg.kernels.tiles import PANEL_MULTIPLE
 from fastlogreg.objective import CONSTANT, NotFiniteError, _padded
 from fastlogreg.result import Result, Status
-from fastlogreg.solvers.newton import ARMIJO, LEFT, MORE, RANK, newton
+from fastlogreg.solvers.inverse import RANK
+from fastlogreg.solvers.line_search import ARMIJO
+from fastlogreg.solvers.newton import LEFT, MORE, newton
 from fastlogreg.units import FAR, HIDDEN, LARGEST, SMALLEST
 
 # Multiply-adds of a Hessian, and coefficients, up to which the steps of `newton` take Python longer than the rows take
