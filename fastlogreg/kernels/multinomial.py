@@ -12,7 +12,7 @@ from numba import prange
 from fastlogreg.kernels.binary import scale_rows, total
 from fastlogreg.kernels.blocks import pack, prefetch_next
 from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.pointwise import exp_difference, log1p_nonnegative
+from fastlogreg.kernels.pointwise import all_but_one, exp_difference, softmax_loss
 from fastlogreg.kernels.tiles import PANEL_MULTIPLE, TILE_ROWS, add_products, set_product
 
 # Kept probabilities below this count as zero: float32 has no normal number for much less.
@@ -36,7 +36,7 @@ def set_softmax(eta, prob, largest, rest, spare):
         for i in range(m):
             largest[i] = largest[i] if values[i] < largest[i] else values[i]
     rest[:] = 0.0
-    spare[:] = -1.0  # counts the ties for the largest
+    spare[:] = 0.0  # counts the ties for the largest
     for k in range(n_classes):
         values, terms = eta[k], prob[k]
         for i in range(m):
@@ -46,7 +46,7 @@ def set_softmax(eta, prob, largest, rest, spare):
             rest[i] += 0.0 if tie else terms[i]  # NaN, unequal to itself, goes into the sum and so into every class
             spare[i] += 1.0 if tie else 0.0
     for i in range(m):
-        rest[i] += spare[i]
+        rest[i] = all_but_one(rest[i], spare[i])
         spare[i] = 1.0 / (1.0 + rest[i])
     for k in range(n_classes):
         others, terms = eta[k], prob[k]
@@ -64,7 +64,7 @@ def set_loss_softmax(eta, y, prob, largest, rest, spare, loss):
         loss[i] = eta[y[i] if i < y.size else 0, i]
     set_softmax(eta, prob, largest, rest, spare)
     for i in range(loss.size):
-        loss[i] = log1p_nonnegative(rest[i]) + (largest[i] - loss[i])
+        loss[i] = softmax_loss(rest[i], largest[i], loss[i])
 
 
 @kernel

@@ -134,6 +134,21 @@ def log1p_nonnegative(t):
     return log1p_unit(fraction - 1.0 if t >= 1.0 else t) + (exponent * LN_2 if t >= 1.0 else 0.0)
 
 
+# Kernels may reorder sums (`jit.FAST`); what follows must not be, or 1 swallows all that is left.
+
+
+@pointwise
+def all_but_one(rest, ties):
+    """Return rest + ties - 1, ties being a whole number of at least 1."""
+    return rest + (ties - 1.0)
+
+
+@pointwise
+def softmax_loss(rest, largest, eta):
+    """Return log(1 + rest) + largest - eta."""
+    return log1p_nonnegative(rest) + (largest - eta)
+
+
 @pointwise
 def log_share(eta, largest, log_total):
     """Return (eta - largest) - log_total, in this order: largest + log_total would swallow a small log_total."""
