@@ -15,8 +15,9 @@ SINGLE_WORK = 1e8
 # Up to so many coefficients the Hessian rides along with the gradient nearly for free, and one kernel less is
 # compiled in a cold process.
 CHEAP_HESSIAN = 32
-# Above so many multiply-adds a Hessian of even so few takes a few gradients: at 10⁶ x 30 four, on a Zen 3.
-CHEAP_WORK = 5e8
+# Above so many multiply-adds a Hessian of even so few takes a few gradients: at 10⁶ × 30 four, at 2·10⁶ × 10 two, and
+# a fit there takes 0.6 of the time without. Below, too, but milliseconds, which is not worth a second of compiling.
+CHEAP_WORK = 1e8
 # {two classes: coefficients for which a Hessian takes as long as a gradient}, and how many Hessians are expected where
 # one is not enough.
 HESSIAN_COST = {True: 16.0, False: 4.0}
