@@ -90,8 +90,7 @@ class Curvature:
         self.scales = np.broadcast_to(objective.coordinates.scales, objective.shape).ravel()
         self.precision: type[np.floating] = np.float64
         dear = objective.design.shape[0] * objective.n_coef**2 > SINGLE_WORK and not scattered(objective)
-        exact = objective.design.dtype == np.float32  # as it is, a panel in float32 serves for the gradient too
-        if objective.binary and dear and (exact or objective.n_coef > CHEAP_HESSIAN):
+        if objective.binary and dear:
             self.precision = np.float32
         self.cost = hessian_cost(objective)
         self.cheap = cheap(objective)
