@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlogreg.objective import CONSTANT
+from fastlogreg.objective import CONSTANT, inner_products
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,8 @@ def duality_gap(objective, penalty, coef, value, gradient):
     columns = coef[..., :-1]
     slope = gradient[..., :-1] - coordinates.means * gradient[..., -1:] - objective.l2 * columns
     free = np.broadcast_to((objective.l2 == 0.0) & penalty.free, columns.shape)
-    first_order = np.sum(np.abs(gradient[..., -1]) * (1.0 + np.abs(coef[..., -1] + columns @ coordinates.means)))
+    centred = coef[..., -1] + inner_products(columns, coordinates.means)
+    first_order = np.sum(np.abs(gradient[..., -1]) * (1.0 + np.abs(centred)))
     first_order += np.sum((np.abs(slope) * (np.abs(columns) + 1.0 / coordinates.scales[:-1]))[free])
     slope = np.where(free, 0.0, slope)
     steepness = penalty.sizes(slope)

@@ -1,5 +1,7 @@
 """The inverse of a Hessian, and what its null space means: columns that depend on each other."""
 
+import contextlib
+
 import numpy as np
 from scipy.linalg import eigh, qr
 from scipy.linalg.lapack import dpotrf, dpotrs  # their wrappers in scipy.linalg take as long as a small factor
@@ -48,7 +50,8 @@ class Inverse:
         """Return H⁻¹ gradient, of least norm in scaled coordinates where H is singular; or of several, as rows."""
         scaled = gradient / self.scales
         if self.factor is not None:
-            solution = dpotrs(self.factor, scaled.T, lower=1)[0].T
+            with factoring(len(self.factor)) if gradient.ndim > 1 else contextlib.nullcontext():
+                solution = dpotrs(self.factor, scaled.T, lower=1)[0].T
         else:
             solution = ((scaled @ self.vectors) / self.values) @ self.vectors.T
         return solution / self.scales
