@@ -11,7 +11,7 @@ from importlib import metadata
 import pytest
 
 from fastlogreg.threads import allowed_threads
-from processes import COMMON, run
+from processes import COMMON, SMALL, run
 
 # --- threads and forks ------------------------------------------------------------------------------------------
 
@@ -265,6 +265,38 @@ assert allowed_threads() == 1, allowed_threads()
 """
     group = 'GROUP = "/sys/fs/cgroup/cpu.max"\n'
     run(tmp_path, code, common=group, NUMBA_NUM_THREADS=8, LOKY_MAX_CPU_COUNT=None, FASTLOGREG_NUM_THREADS=None)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="tells the time of single threads on Linux only")
+def test_threads_of_blas_leave_the_cores_to_the_passes(tmp_path):
+    """An inner product of 10 000 numbers wakes them, and they spin for milliseconds after it."""
+    code = """
+import os, time
+import scipy.linalg.blas, scipy.sparse
+square = rng.normal(size=(600, 600))
+square @ square, scipy.linalg.blas.dgemm(1.0, square, square)
+threads = [thread for thread in os.listdir("/proc/self/task") if int(thread) != os.getpid()]
+def spent():
+    return sum(int(open(f"/proc/self/task/{thread}/schedstat").read().split()[0]) for thread in threads)
+text = scipy.sparse.random(20_000, 30_000, density=1e-3, format="csr", random_state=0)
+rare = rng.random(300_000) < 1e-3
+tall = rng.normal(size=(300_000, 10)) + rare[:, None]
+fits = {
+    "sparse": lambda: LogisticRegression().fit(text, np.arange(20_000) % 2),
+    "sparse, L1": lambda: LogisticRegression(C=10.0, l1_ratio=1.0).fit(text, np.arange(20_000) % 2),
+    "weights": lambda: LogisticRegression().fit(tall, rare, np.linspace(0.5, 2.0, 300_000)),
+    "classes": lambda: LogisticRegression(max_iter=3).fit(tall[:40_000].repeat(10, axis=1), np.arange(40_000) % 12),
+}
+for name, fit in fits.items():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit()
+        time.sleep(0.3)
+        before = spent()
+        fit()
+    assert spent() - before < 2e6, (name, spent() - before)
+"""
+    run(tmp_path, "import warnings\n" + code, common=SMALL)
 
 
 def test_threads_are_put_back(tmp_path):

@@ -5,6 +5,7 @@ import scipy.sparse
 
 from fastlogreg.kernels import coordinate
 from fastlogreg.solvers.quadratic import MAX_ROUNDS, MAX_SWEEPS, part_way
+from fastlogreg.threads import one_blas_thread
 
 # Entries read in one call, for Ctrl-C to be seen in time.
 SWEEP_ENTRIES = 10**8
@@ -77,7 +78,8 @@ class Columns:
             if state[coordinate.LARGEST] <= tol:
                 break
             if state[coordinate.STEADY] == coordinate.SETTLED:
-                self._solve_free(mean, curvature, slope, before, tol, after, rows, state)
+                with one_blas_thread:  # the others would wait for more beside the next sweeps and passes
+                    self._solve_free(mean, curvature, slope, before, tol, after, rows, state)
         target = coef.copy()
         target[self.columns] = after
         target[-1] -= self.centre * (gradient[-1] + state[coordinate.TOTAL]) / self.total
