@@ -447,11 +447,15 @@ def markdown(rows, module="bench.speed"):
 
 
 def updated(path, rows, module):
-    """The table of rows, in the places of their predecessors, together with the other rows of the file at path."""
+    """The table of rows, in the places of their predecessors, together with the other rows of the file at path.
+
+    Rows of another machine, or of other versions, are not kept: the last line speaks for all.
+    """
     lines = markdown(rows, module).replace("Medians of one run of", "Medians of runs of").splitlines()
     new = {row.what.replace("|", r"\|"): line for row, line in zip(rows, lines[2:], strict=False)}
     kept = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    old = path.read_text().splitlines() if path.exists() else []
+    for line in old if old[-1:] == lines[-1:] else ():
         if line.startswith("| ") and line != lines[0]:
             what = next((what for what in new if line.startswith((f"| {what} (", f"| {what} |"))), None)
             kept.append(line if what is None else new.pop(what))

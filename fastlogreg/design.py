@@ -144,12 +144,12 @@ class ArrayDesign:
         if size:
             most = min(PARTIAL_DOUBLES, n_rows * row_work / PARTIAL_WORK) // size
             n_chunks = int(max(4, min(MAX_CHUNKS, most)))
-        whole = self.runs is None or between is not None
-        if whole:
+        in_runs = self.runs is not None and between is None
+        if not in_runs:
             n_chunks = max(1, min(n_chunks, n_rows, n_rows * row_work // SERIAL_WORK))
         # A power of two: of five chunks one of two threads has three.
         n_chunks = 2 ** int(np.log2(n_chunks))
-        if not whole:
+        if in_runs:
             bounds = self.runs
         else:
             n_segments = int(np.ceil(n_rows * row_work / SEGMENT_WORK)) or 1
@@ -202,8 +202,8 @@ class ArrayDesign:
         """Return X Xᵀ and the passes that it cost; X is dense. A pass, O(n² p) arithmetic, but kept for the next time.
 
         A thread takes one slice of the columns after another, with BLAS of one thread: for 500 × 5000 in two thirds of
-        the time of BLAS' own threads, which share a small product badly, and in half that of our tiles, which want long
-        columns. A slice has a sum of its own, so that there is none for fewer columns than rows.
+        the time of BLAS' own threads, which share a small product badly; our tiles, which want long columns, took half
+        as long again as BLAS. A slice has a sum of its own, so that there is none for fewer columns than rows.
         """
         if precision in self._products:
             return self._products[precision], 0.0

@@ -79,6 +79,8 @@ def test_rows_measured_again_take_the_place_of_their_predecessors(tmp_path):
     assert [line.split(" (")[0].split(" |")[0] for line in again[2:6]] == ["| a", r"| a \| b", "| b", "| c"]
     assert "9×" in again[2] and "9×" not in again[3]
     assert again[:2] == table.read_text().splitlines()[:2] and again[6:] == table.read_text().splitlines()[5:]
+    table.write_text(table.read_text().replace("processor: ", "processor: another "))
+    assert [line[:3] for line in speed.updated(table, [row(what="c")], "bench.shapes").splitlines()[2:4]] == ["| c", ""]
 
 
 @pytest.mark.parametrize("module", [speed, shapes])

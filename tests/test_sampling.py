@@ -1,6 +1,5 @@
 """Newton from a sample of the rows: whatever the sample misses, the answer is the optimum of all rows."""
 
-
 import numpy as np
 import pytest
 import scipy.sparse

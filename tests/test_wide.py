@@ -1,6 +1,5 @@
 """Fewer rows than columns, and more columns than newton is tried on first: the answer is the optimum all the same."""
 
-
 import numpy as np
 import pytest
 import scipy.sparse

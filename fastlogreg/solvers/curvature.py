@@ -26,7 +26,6 @@ RENEWALS = 1.5
 # thread for it, or as long as a dense panel where that is less, and 3 m + 8 ns for a gradient.
 CHEAP = 3.0
 ROUGHLY = 5.0  # gradients to a rough answer from a Hessian far away
-ROUNDING = 1e-16  # the least violation to hope for, where tol is less
 # A solve of large data ends where an older Hessian, or a sample's, says that the rest is this part of tol, relatively:
 # a rare column may count too much in it.
 UNSURE = 0.02
@@ -171,8 +170,4 @@ class Curvature:
             return self.fresh and not (rough and self.cost > ROUGHLY)
         if self.cost <= CHEAP:
             return True
-        before, now = progress.history[-2][1], progress.history[-1][1]
-        if now >= before:
-            return True
-        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
-        return bool(gradients > RENEWALS * (1.0 + self.cost))
+        return bool(progress.iterations_left() > RENEWALS * (1.0 + self.cost))

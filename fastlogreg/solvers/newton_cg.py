@@ -94,8 +94,8 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
         forcing = max(forcing, min(0.5, LAST_RESIDUAL * tol / progress.violation), LEAST_SINGLE * single)
         most = int(min(MAX_PRODUCTS, max(1.0, max_passes - objective.n_passes)))
         product = objective.hessian_products(coef, np.float32 if single else np.float64)
-        noise = np.finfo(float).eps * value
-        direction, finished, spread = conjugate_gradients(product, gradient, forcing, precondition, enough, most, noise)
+        limits = enough, most, np.finfo(float).eps * value
+        direction, finished, spread = conjugate_gradients(product, gradient, forcing, precondition, *limits)
         inflation = 0.0 if objective.binary else max(inflation, spread)
         decrement = -float(np.sum(gradient * direction))
         if finished:
@@ -247,11 +247,11 @@ def accurate_step(objective, coef, forcing):
     return conjugate_gradients(product, gradient, forcing, precondition)[0]
 
 
-def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, max_products=MAX_PRODUCTS, noise=0.0):
+def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, max_products=MAX_PRODUCTS, rounding=0.0):
     """Solve H direction = -gradient, roughly, given a function for products with H.
 
-    The residual is at most forcing times the gradient, in the norm of the preconditioner, or noise: the rounding of a
-    gradient, about ε times the loss. Below that its part along directions without curvature may be all that is left.
+    The residual is at most forcing times the gradient, in the norm of the preconditioner, or rounding, that
+    of a gradient: about ε times the loss. Below it the part along directions without curvature may be all that is left.
 
     Returns
     -------
@@ -266,7 +266,7 @@ def conjugate_gradients(product, gradient, forcing, precondition, enough=0.0, ma
     direction = np.zeros_like(residual)
     conjugate = preconditioned
     squared = float(np.sum(residual * preconditioned))
-    first, target, promised, finished = squared, max(forcing**2 * squared, noise**2), 0.0, False
+    first, target, promised, finished = squared, max(forcing**2 * squared, rounding**2), 0.0, False
     lengths, ratios = [], [0.0]
     size, steepest = squared, 0.0  # of the conjugate, squared, in the norm of the preconditioner; the largest curvature
     for n_products in range(1, max_products + 1):

@@ -9,6 +9,7 @@ from fastlogreg.result import Result, Status
 FAST, LEFT_OVER = 0.2, 0.05
 # So many iterations without halving the violation or lowering the objective beyond rounding end a solve.
 PATIENCE = 20
+LEAST = 1e-16  # violation to hope for, where tol is less
 # As a part of the objective, a violation that may be rounding.
 ROUNDED = np.finfo(float).eps
 
@@ -91,6 +92,11 @@ class Progress:
         if now <= wanted:
             return 0.0
         return 3.0 * float(np.log(now / wanted) / np.log(before / now)) if now < before else np.inf
+
+    def iterations_left(self):
+        """Return how many more take the violation to tol at the rate of the last; infinity where it did not fall."""
+        before, now = self.history[-2][1], self.history[-1][1]
+        return float(np.log(max(self.tol, LEAST) / now) / np.log(now / before)) if now < before else np.inf
 
     def correct(self, value, violation):
         """Put what an answer moved after its last iteration has in place of the last entry."""

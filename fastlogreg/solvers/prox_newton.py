@@ -10,7 +10,7 @@ from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
 from fastlogreg.solvers import quadratic
 from fastlogreg.solvers.by_columns import Columns
-from fastlogreg.solvers.curvature import SINGLE_WORK
+from fastlogreg.solvers.curvature import RENEWALS, SINGLE_WORK
 from fastlogreg.solvers.inverse import RANK, plus_l2
 from fastlogreg.solvers.line_search import ARMIJO, FLAT, LONGEST, MIN_STEP
 from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
@@ -24,15 +24,12 @@ ALL_COLUMNS = 128
 # other solve will use it, by as many as are not zero, or to where a Hessian costs GROWTH_PASSES. Where so many do not
 # violate their conditions, at least so many others, or a tenth, are taken along, and near to all columns, all.
 GROWTH, SPARE, GROWTH_PASSES, NEARLY_ALL = 100, 20, 4.0, 0.7
-# A Hessian takes as long as so many gradients per column; how many are expected where one is not enough.
-HESSIAN_COST = 16.0
-RENEWALS = 1.5
+HESSIAN_COST = 16.0  # a Hessian takes as long as so many gradients per column
 # Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
 # of dense ones unless there are more rows than columns.
 SPARSE_GRAM, DENSE_GRAM = 256, 1024
 # Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
 RIDGE, EXACT_AFTER = 1e-5, 12
-ROUNDING = 1e-16  # the least violation to hope for
 UNTOLD = 0.25  # of g² for intercepts, of which a model that knows their curvature promises all
 
 
@@ -284,14 +281,10 @@ class Gram:
             return False
         if progress.n_iter < 1:
             return True
-        before, now = progress.history[-2][1], progress.history[-1][1]
-        if now >= before:
-            return False
-        gradients = np.log(max(progress.tol, ROUNDING) / now) / np.log(now / before)
         # Of a Hessian and of solving a model, in gradients; with few rows for the columns the model takes the longest.
         cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
         model = cost * len(self.columns) / self.n_rows
-        return bool(gradients <= RENEWALS * (1.0 + cost / (1.0 + model)))
+        return bool(progress.iterations_left() <= RENEWALS * (1.0 + cost / (1.0 + model)))
 
     def learn(self, change, gradient_change):
         """Correct the Hessian by BFGS (Nocedal and Wright 2006, section 6.1)."""

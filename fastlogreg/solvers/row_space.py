@@ -165,7 +165,7 @@ def _length(terms, point, system, direction):
 
 
 class _System:
-    """The equations of Newton's step on the multipliers; a pass.
+    """The equations of Newton's step on the multipliers; at most a pass.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ def _coordinates(objective, start, *, tol, max_iter, callback):
 
 
 def _factor(objective):
-    """Return L where X Xᵀ = L Lᵀ, or None where rows depend on each other; one pass."""
+    """Return L where X Xᵀ = L Lᵀ, or None where rows depend on each other; at most one pass."""
     n_rows = objective.design.shape[0]
     products = objective.row_products()
     largest = np.diag(products).max()
