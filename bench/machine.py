@@ -34,7 +34,7 @@ def facts():
         found["numba threads"] = f"{get_num_threads()}, layer {threading_layer()}"
     except ValueError:
         found["numba threads"] = f"{get_num_threads()}, layer not started"
-    for pool in threadpoolctl.threadpool_info():
+    for pool in sorted(threadpoolctl.threadpool_info(), key=lambda pool: _owner(pool["filepath"])):
         if pool["user_api"] == "blas":
             words = pool["internal_api"], pool["version"], pool.get("architecture"), f"{pool['num_threads']} threads"
             found[f"BLAS {_owner(pool['filepath'])}"] = ", ".join(str(word) for word in words if word)

@@ -455,7 +455,9 @@ def updated(path, rows, module):
     new = {row.what.replace("|", r"\|"): line for row, line in zip(rows, lines[2:], strict=False)}
     kept = []
     old = path.read_text().splitlines() if path.exists() else []
-    for line in old if old[-1:] == lines[-1:] else ():
+    # What follows is of the process: which threads numba took depends on what was imported before it.
+    facts, old_facts = (end[-1].partition("; numba threads")[0] if end else "" for end in (lines, old))
+    for line in old if facts == old_facts else ():
         if line.startswith("| ") and line != lines[0]:
             what = next((what for what in new if line.startswith((f"| {what} (", f"| {what} |"))), None)
             kept.append(line if what is None else new.pop(what))
