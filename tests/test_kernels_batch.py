@@ -285,6 +285,18 @@ def test_tiles(dtype):
         np.testing.assert_allclose(np.triu(square), np.triu(1.0 + panel @ panel.T), **close)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [8, 24, 83])
+def test_every_width_of_a_row(n, dtype):
+    """Vectors of a row may go on into the next ones, but not past the end of X, nor may what is there count."""
+    for p in range(1, 19):
+        problem = random_problem(n, p)
+        memory = np.full(n * p + 32, np.nan, dtype=dtype)
+        memory[: n * p] = problem.X.ravel()
+        X = memory[: n * p].reshape(n, p)
+        assert_equal_up_to_rounding(value_gradient(problem, Partition(X)), expected_value_gradient(problem))
+
+
 def test_no_kernel_reads_what_it_did_not_write():
     """Memory from np.empty may hold NaN; a sparse X of a million columns must not be filled either."""
     X = csr(np.zeros((3, 5)))

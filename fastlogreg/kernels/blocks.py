@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastlogreg.kernels import csr
+from fastlogreg.kernels import csr, lanes
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
@@ -71,8 +71,7 @@ def _block_rows(X):
 # --- prefetch ---------------------------------------------------------------------------------------------------
 
 # While a Hessian is worked on in cache, the hardware prefetcher sleeps, so the next block is asked for meanwhile. A
-# gradient does without, as its rows are far apart (see _eta_c): with neighbouring rows, and lines of the next block
-# asked for with every few of them, one thread of a Zen 3 did 9 GB/s instead of 17 at 100 columns.
+# gradient does without: see lanes.py.
 LINE = 64  # bytes
 
 
@@ -110,32 +109,13 @@ def _prefetch(address, n_bytes):
 
 @kernel
 def _eta_c(X, first, last, coef, eta):
-    # Four rows share each load of coef, one of each quarter of the block: the hardware prefetcher follows four streams
-    # in pages of their own twice as fast as neighbouring rows (25 against 12 GB/s, one thread of a Zen 3, p = 100).
-    n_columns = X.shape[1]
-    intercept = coef[n_columns]
-    q = (last - first) // 4
-    whole = first + 4 * q
-    for k in range(q):
-        i = first + k
-        x0, x1, x2, x3 = X[i], X[i + q], X[i + 2 * q], X[i + 3 * q]
-        s0 = s1 = s2 = s3 = 0.0
-        for j in range(n_columns):
-            c = coef[j]
-            s0 += x0[j] * c
-            s1 += x1[j] * c
-            s2 += x2[j] * c
-            s3 += x3[j] * c
-        eta[k] = s0 + intercept
-        eta[k + q] = s1 + intercept
-        eta[k + 2 * q] = s2 + intercept
-        eta[k + 3 * q] = s3 + intercept
-    for i in range(whole, last):
+    done = lanes.set_eta(X, first, last - first, coef, eta)
+    for i in range(first + done, last):
         x = X[i]
         s = 0.0
-        for j in range(n_columns):
+        for j in range(X.shape[1]):
             s += x[j] * coef[j]
-        eta[i - first] = s + intercept
+        eta[i - first] = s + coef[X.shape[1]]
 
 
 @kernel
@@ -175,19 +155,11 @@ def _block_eta(X, first, last, coef, eta):
 
 @kernel
 def _gradient_c(X, first, last, slope, gradient):
-    n_columns = X.shape[1]
-    q = (last - first) // 4
-    whole = first + 4 * q
-    for k in range(q):
-        i = first + k
-        x0, x1, x2, x3 = X[i], X[i + q], X[i + 2 * q], X[i + 3 * q]
-        s0, s1, s2, s3 = slope[k], slope[k + q], slope[k + 2 * q], slope[k + 3 * q]
-        for j in range(n_columns):
-            gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
-    for i in range(whole, last):
+    done = lanes.add_gradient(X, first, last - first, slope, gradient)
+    for i in range(first + done, last):
         x = X[i]
         s = slope[i - first]
-        for j in range(n_columns):
+        for j in range(X.shape[1]):
             gradient[j] += s * x[j]
 
 

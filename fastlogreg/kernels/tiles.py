@@ -35,7 +35,7 @@ PANEL_MULTIPLE = 32
 # --- instructions -----------------------------------------------------------------------------------------------
 
 
-class _Emitter:
+class Emitter:
     """Emits loads, stores and multiply-adds of vectors of one element type at addresses that are int64."""
 
     def __init__(self, context, builder, element):
@@ -53,11 +53,13 @@ class _Emitter:
         return base
 
     def load(self, address, kind):
+        """Return what is at an address."""
         loaded = self.builder.load(self.builder.inttoptr(address, ir.PointerType(kind)), typ=kind)
         loaded.align = self.size
         return loaded
 
     def store(self, value, address, align):
+        """Put a value to an address."""
         stored = self.builder.store(value, self.builder.inttoptr(address, ir.PointerType(value.type)))
         stored.align = align
 
@@ -94,7 +96,7 @@ def _tile(emit):
     def tile(typingctx, n_rows, n, left, left_stride, right, right_stride, out, out_stride, zero):
         def codegen(context, builder, signature, args):
             n_rows, *places, _ = args
-            emitter = _Emitter(context, builder, signature.args[-1])
+            emitter = Emitter(context, builder, signature.args[-1])
             for rows in range(1, TILE_ROWS + 1):
                 with builder.if_then(builder.icmp_signed("==", n_rows, n_rows.type(rows))):
                     emit(emitter, rows, *places)
