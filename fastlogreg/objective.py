@@ -481,6 +481,8 @@ class LogisticObjective:
 
     def with_l2(self, coef, loss, gradient, sign=1.0):
         """Return loss and gradient plus those of the L2 penalty; less, for a sign of -1."""
+        if np.ndim(self.l2) == 0 and self.l2 == 0.0:
+            return loss, gradient
         gradient = gradient.copy()
         gradient[..., :-1] += sign * self.l2 * coef[..., :-1]
         return loss + sign * 0.5 * float(np.sum(self.l2 * coef[..., :-1] ** 2)), gradient

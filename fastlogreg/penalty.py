@@ -144,27 +144,29 @@ def duality_gap(objective, penalty, coef, value, gradient):
     coordinates = objective.coordinates
     columns = coef[..., :-1]
     slope = gradient[..., :-1] - coordinates.means * gradient[..., -1:] - objective.l2 * columns
-    free = np.broadcast_to((objective.l2 == 0.0) & penalty.free, columns.shape)
     centred = coef[..., -1] + inner_products(columns, coordinates.means)
     first_order = np.sum(np.abs(gradient[..., -1]) * (1.0 + np.abs(centred)))
-    first_order += np.sum((np.abs(slope) * (np.abs(columns) + 1.0 / coordinates.scales[:-1]))[free])
-    slope = np.where(free, 0.0, slope)
+    free = (objective.l2 == 0.0) & penalty.free
+    if free.any():
+        first_order += np.sum((np.abs(slope) * (np.abs(columns) + 1.0 / coordinates.scales[:-1]))[..., free])
+        slope[..., free] = 0.0
     steepness = penalty.sizes(slope)
+    outside = steepness > penalty.l1  # few, near the optimum
     strengths = objective.l2, penalty.l1, penalty.low, penalty.high
-    l2, l1, low, high = (np.broadcast_to(values, steepness.shape) for values in strengths)
-    quadratic = 0.5 * float(np.sum(objective.l2 * columns * columns))
-    room = np.where(slope < 0.0, high, -low) if steepness.shape == slope.shape else high
-    held = (steepness > l1) & (l2 == 0.0) & np.isinf(room)
+    l2, l1, low, high = (np.broadcast_to(values, steepness.shape)[outside] for values in strengths)
+    room = np.where(slope[outside] < 0.0, high, -low) if steepness.shape == slope.shape else high
+    steepness = steepness[outside]
+    held = (l2 == 0.0) & np.isinf(room)
     share = float(np.min(l1[held] / steepness[held], initial=1.0))
     # sup over w of -share·slope·w - l1 |w| - ½ l2 w² within the bounds
-    beyond = np.maximum(share * steepness - l1, 0.0)
+    beyond = np.where(held, 0.0, np.maximum(share * steepness - l1, 0.0))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         best = np.where(beyond > 0.0, np.minimum(beyond / l2, room), 0.0)
-        conjugate = np.where(beyond > 0.0, best * (beyond - 0.5 * l2 * best), 0.0)
-    conjugate[held] = 0.0
+    conjugate = float(np.sum(best * (beyond - 0.5 * l2 * best)))
+    quadratic = 0.5 * float(np.sum(objective.l2 * columns * columns))
     loss = value - quadratic
     gap = (1.0 - share) * loss + penalty.value(coef) + quadratic + share * float(np.sum(slope * columns))
-    return max(0.0, float(gap + conjugate.sum() + first_order))
+    return max(0.0, float(gap + conjugate + first_order))
 
 
 def penalise(alpha, l1_ratio, factors, bounds, sizes, units, grouped=False):

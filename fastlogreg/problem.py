@@ -3,7 +3,7 @@
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -114,6 +114,7 @@ class Problem:
         self.moments = UNSEEN
         # Folds share the units of all rows, or a column that is zero but in the rows held out would be rescaled.
         self._sums, self._all_weight = UNSEEN.sums, weight
+        self._placed: Any = None
         self._scaled = {}
 
     def look(self, estimator, every=False):
@@ -129,7 +130,7 @@ class Problem:
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 self.moments = self._objective(self.design, 0.0).moments
-        self._sums = self.moments.sums
+        self._sums, self._placed = self.moments.sums, None
         if not self.moments.sampled:
             check_finite(estimator, self.X, self._sums[1], squared=False)
 
@@ -160,8 +161,7 @@ class Problem:
             return Penalised(self._objective(self.design, l2, UNSEEN), no_penalty(self.design.shape[1]))
         terms = partial(penalise, alpha, l1_ratio, factors, bounds, grouped=grouped)
         outer = terms(None, 1.0)
-        units = column_units(self.design, self._sums[1], 0.0 if standardize else outer[0])
-        origins = column_origins(self.design, self._sums, self._all_weight) if self.fit_intercept else None
+        units, origins = self._places(0.0 if standardize else outer[0])
         if units is None and origins is None:
             l2, penalty = terms(self._deviations(self.moments), 1.0) if standardize else outer
             return Penalised(self._objective(self.design, l2, self.moments._replace(n_passes=0.0)), penalty)
@@ -182,6 +182,13 @@ class Problem:
         l2 = np.where(outer[0] > 0.0, np.maximum(l2, np.finfo(float).tiny), l2)
         plain = self.unpenalised()
         return Penalised(self._objective(design, l2, moments), penalty, units, origins, plain, outer)
+
+    def _places(self, l2):
+        """Return units and origins of the columns under an L2 penalty, those of the last one where it was as strong."""
+        if self._placed is None or not np.array_equal(self._placed[0], l2):
+            origins = column_origins(self.design, self._sums, self._all_weight) if self.fit_intercept else None
+            self._placed = l2, (column_units(self.design, self._sums[1], l2), origins)
+        return self._placed[1]
 
     def unpenalised(self):
         """Return the objective without a penalty, fit for values and gradients only: columns keep their units."""

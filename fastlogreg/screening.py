@@ -148,12 +148,12 @@ class Screen:
             if value + penalty.value(start) < restricted.with_l2(*inner.at)[0] + penalty.value(inner.at[0]):
                 inner.at = start, *restricted.with_l2(start, value, gradient, -1.0)
         if memory.columns is not None:
-            kept = np.isin(memory.columns, columns)
-            index = np.flatnonzero(np.append(kept, True))
-            size = len(kept) + 1
-            places = np.concatenate([k * size + index for k in range(len(memory.hessian) // size)])
-            inner.columns = np.searchsorted(columns, memory.columns[kept])
-            inner.hessian = memory.hessian[np.ix_(places, places)]
+            kept = self._held()[memory.columns]
+            inner.columns, inner.hessian = np.searchsorted(columns, memory.columns[kept]), memory.hessian
+            if not kept.all():
+                size = len(kept) + 1
+                places = np.tile(np.append(kept, True), len(memory.hessian) // size)
+                inner.hessian = memory.hessian.compress(places, 0).compress(places, 1)
         options = {"tol": tol, "max_iter": max_iter, "memory": inner, "certified": False}
         result = prox_newton(restricted, inner.at[0], penalty=penalty, **options)
         objective.n_passes += restricted.n_passes * len(columns) / objective.design.shape[1]

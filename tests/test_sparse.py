@@ -135,6 +135,17 @@ def test_solvable_problems(name, kind):
     assert_optimal(problem, penalty, solve(problem, penalty))
 
 
+@pytest.mark.parametrize("left_out", range(4))
+def test_steps_do_not_creep_where_the_value_is_rounded(left_out):
+    """The last step gains 10⁻¹⁸, less than what the column far from centred leaves uncertain."""
+    whole = SOLVABLE["far from centred"]
+    problem = replace(whole, X=whole.X[left_out:], y=whole.y[left_out:], l2=0.0095)
+    penalty = Penalty.of(problem.X.shape[1], 0.0005)
+    result = solve(problem, penalty)
+    assert_optimal(problem, penalty, result)
+    assert result.n_iter <= 8
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(("n", "p"), [(100, 700), (600, 400)])
 def test_working_sets(n, p, n_classes):

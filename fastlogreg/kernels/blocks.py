@@ -1,4 +1,4 @@
-"""Block primitives: the only code, with csr.py, that knows how rows are stored.
+"""Block primitives: the only code, with csr.py and lanes.py, that knows how rows are stored.
 
 A block is a range of rows small enough to stay in cache between its linear predictor and its gradient, so that a
 pass reads X from memory once. Storages: C-ordered, F-ordered and CSR; float32 entries are widened as they are read.
@@ -40,13 +40,14 @@ def _n_features(X):
     return lambda X: X.shape[1]
 
 
-# In C order a quarter of a second-level cache (64 to 256 KB were within noise at 100 columns, 16 KB a fifth slower). In
-# F order a block is one run a column, and runs must be long for the hardware to follow them: half of it.
+# In C order a quarter of a second-level cache (64 to 256 KB were within noise at 100 columns, 16 KB a fifth slower), or
+# as few rows as are taken at once (twice as many of 10 000 columns took half as long again). In F order a block is one
+# run a column, and runs must be long for the hardware to follow them: half of it.
 
 
 @kernel
 def _block_rows_c(X):
-    return max(16, min(1024, 16384 // (X.shape[1] + 1) // 8 * 8))
+    return max(lanes.ROWS, min(1024, 16384 // (X.shape[1] + 1) // 8 * 8))
 
 
 @kernel

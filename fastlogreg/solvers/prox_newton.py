@@ -30,6 +30,8 @@ HESSIAN_COST = 16.0  # a Hessian takes as long as so many gradients per column
 SPARSE_GRAM, DENSE_GRAM = 256, 1024
 # Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
 RIDGE, EXACT_AFTER = 1e-5, 12
+# Values that differ relatively by less may do so by rounding, as columns far from zero have it in linear predictors.
+ALIKE = 1e-10
 UNTOLD = 0.25  # of g² for intercepts, of which a model that knows their curvature promises all
 
 
@@ -97,7 +99,7 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
             break
         model.choose(coef, gradient, violations, progress)
         target = model.least(coef, gradient, progress.violation, tol)
-        accepted = _search(objective, penalty, coef, total, gradient, target)
+        accepted = _search(objective, penalty, coef, total, gradient, target, progress.violation)
         if accepted is None:
             if model.fresh and (model.retried or not model.rounded):
                 accepted = _escape(objective, penalty, coef, total, gradient, progress.violation)
@@ -257,8 +259,9 @@ class Gram:
 
     def leave(self, memory, objective):
         """Leave the Hessian, without the penalty, to another solve."""
-        memory.columns = self.columns
-        memory.hessian = plus_l2(self.hessian, -self._l2(objective), len(self.columns) + 1)
+        memory.columns, memory.hessian = self.columns, self.hessian
+        if np.any(objective.l2):
+            memory.hessian = plus_l2(self.hessian, -self._l2(objective), len(self.columns) + 1)
 
     def _l2(self, objective):
         return objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[self.columns]
@@ -309,12 +312,16 @@ class Gram:
         border = hessian[:, :-1, :, -1].reshape(-1, n_classes)
         lift = corner @ border.T
         size = n_classes * n_chosen
-        plain = hessian[:, :-1, :, :-1].reshape(size, size)
-        reduced = plain - (border @ lift if n_classes > 1 else np.multiply.outer(border[:, 0], lift[0]))
-        _floor(reduced, np.diag(plain))
+        reduced = hessian[:, :-1, :, :-1].copy().reshape(size, size)
+        plain = np.diag(reduced).copy()
         inner = slope[:, :-1] - (slope[:, -1] @ lift).reshape(n_classes, n_chosen)
         before = here[:, :-1]
         with factoring(size):
+            if n_classes > 1:
+                reduced -= border @ lift
+            elif size:
+                dger(-1.0, lift[0], border[:, 0], a=reduced.T, overwrite_a=1)  # in place, as in learn
+            _floor(reduced, plain)
             after = quadratic.minimise(reduced, inner, before, self.penalty, self.scales, tol)
         target = np.atleast_2d(coef).copy()
         target[:, self.columns] = after
@@ -335,9 +342,10 @@ def _floor(reduced, plain):
     np.maximum(diagonal, RANK * np.finfo(float).eps * plain, out=diagonal)
 
 
-def _search(objective, penalty, coef, total, gradient, target):
+def _search(objective, penalty, coef, total, gradient, target, violation):
     """Return (coef, value, gradient) after the first of the steps 1, ½, ¼, … that lowers objective + penalty.
 
+    A whole step may leave it as it is, but for ALIKE, where it halves the violation: shorter ones would only creep.
     None where there is no such step, or where the target promises less than intercepts alone would gain, g² / (2 h) and
     more, h being ½ at most: where no row has curvature, a model does not move them.
     """
@@ -355,6 +363,9 @@ def _search(objective, penalty, coef, total, gradient, target):
         value, new_gradient = objective.value_gradient(trial)
         if value + before + change <= total + ARMIJO * min(promised, 0.0) + rounding:
             return trial, value, new_gradient
+        if step == 1.0 and value + before + change <= total + ALIKE * abs(total):
+            if penalty.violations(objective, trial, new_gradient).max() <= 0.5 * violation:
+                return trial, value, new_gradient
         step *= 0.5
     return None
 
@@ -371,4 +382,4 @@ def _escape(objective, penalty, coef, total, gradient, violation):
     target = coef.copy()
     target[..., :-1] = penalty.shrink(columns - slopes / curvature, curvature)
     target[..., -1] -= LONGEST * gradient[..., -1] + (target[..., :-1] - columns) @ means
-    return _search(objective, penalty, coef, total, gradient, target)
+    return _search(objective, penalty, coef, total, gradient, target, violation)
