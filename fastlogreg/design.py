@@ -226,7 +226,10 @@ class ArrayDesign:
         return self._products[precision], 1.0
 
     def columns_times(self, coef):
-        """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass."""
+        """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass.
+
+        Python's threads made it, and rows_times, half as slow again for 500 × 5000.
+        """
         return sum(block @ coef[part] for part, block in self._columns(0, self.shape[1]))
 
     def rows_times(self, multipliers):

@@ -111,13 +111,17 @@ def _multipliers(objective, start, system, *, tol, max_iter, callback):
     if start[:-1].any():
         objective.n_passes += 1.0
         told = design.columns_times(start[:-1])
-        near = point + system.step(point, *objective.row_terms(told + start[-1])[1:], told)[0]
+        _, slopes, curvatures = objective.row_terms(told + start[-1])
+        system.factor(curvatures)
+        near = point + system.step(point, slopes, told)[0]
         there, *others = evaluate(near)
         if there < value:
             point, value, derivatives = near, there, others
     last = np.inf
     while True:
-        direction, decrement = system.step(point, *derivatives)
+        if evaluate is by_products:  # beside X curvatures no longer change
+            system.factor(derivatives[1])
+        direction, decrement = system.step(point, derivatives[0])
         size = float(np.sqrt(max(decrement, 0.0)))
         shrinks = size <= SLOW * last
         if single and evaluate is by_products and (size <= SINGLE_STEP or (size < NEAR and not shrinks)):
@@ -187,17 +191,21 @@ class _System:
         """Return the products times values, in float64."""
         return (self.products @ values.astype(self.precision)).astype(np.float64)
 
-    def step(self, point, slopes, curvatures, told=0.0):
-        """Return Newton's step and minus the slope of F along it; told is what multipliers do not tell of X coef."""
-        l2 = self.objective.l2
-        roots = np.sqrt(curvatures / l2).astype(self.precision)
+    def factor(self, curvatures):
+        """Factor I + √D K √D / l2, for the steps from here on."""
+        self.curvatures = curvatures
+        self.roots = roots = np.sqrt(curvatures / self.objective.l2).astype(self.precision)
         matrix = roots[:, None] * self.products
         matrix *= roots
         np.einsum("ii->i", matrix)[:] += 1.0
-        factor, _ = self.potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+        self.cholesky, _ = self.potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+
+    def step(self, point, slopes, told=0.0):
+        """Return Newton's step and minus the slope of F along it; told is what multipliers do not tell of X coef."""
+        l2, roots, curvatures = self.objective.l2, self.roots, self.curvatures
         inner = slopes + l2 * point[:-1]
         right = np.stack([curvatures * told - inner, -curvatures], axis=1)
-        lifted = self.potrs(factor, roots[:, None] * self.times(right), lower=1)[0]
+        lifted = self.potrs(self.cholesky, roots[:, None] * self.times(right), lower=1)[0]
         along, lift = (right / l2 - roots[:, None] * lifted / l2).T
         shift, total = 0.0, lift.sum()
         if self.objective.fit_intercept and total != 0.0:  # else every row is saturated, and newton_cg finds it
