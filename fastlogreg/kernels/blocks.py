@@ -119,6 +119,7 @@ def _eta_c(X, first, last, coef, eta):
         eta[i - first] = s + coef[X.shape[1]]
 
 
+# Eight columns at once made no difference at up to 100 columns, and at 500 a pass a sixth slower.
 @kernel
 def _eta_f(X, first, last, coef, eta):
     n_columns = X.shape[1]
