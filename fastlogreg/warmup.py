@@ -85,10 +85,11 @@ def _two_classes(store):
     for solver in SOLVERS:
         model = LogisticRegression(solver=solver, max_iter=3).fit(store(X), y)
     _predict(model, store(X))
-    # Products in float32, with too few rows for the start in a sample that could do without, and panels for BLAS.
+    # Products in float32, with too few rows for the start in a sample that could do without, and full ones, as short
+    # sparse rows take others; and panels for BLAS.
     n_columns = 4 * CHEAP_HESSIAN
     X, y = _rows(int(SINGLE_WORK / n_columns**2) + 1, n_columns)
-    LogisticRegression(solver="newton", max_iter=3).fit(store(X), y)
+    LogisticRegression(solver="newton", max_iter=3).fit(store(X + 1.0), y)
     X, y = _rows(8, OWN_HESSIAN)
     LogisticRegression(solver="newton", max_iter=1).fit(store(X), y)
     X, y = _rows(600, 2 * SPARSE_GRAM)  # sparse columns without the products of any two
