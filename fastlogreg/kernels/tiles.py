@@ -6,88 +6,20 @@ instructions: TILE_ROWS × 2 vectors of sums, 8 loads for 12 multiply-adds. One 
 for 12 × 52 and 96 × 204 coefficients where loops over rows reached 13 to 22, in float32 50 to 72 against 24 to 39.
 """
 
-import llvmlite.binding
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastlogreg.kernels.parts import overload
+from fastlogreg.kernels.vectors import VECTOR, Emitter
 
 TILE_ROWS = 6
-
-
-def _vector_bytes():
-    features = numba.config.CPU_FEATURES
-    if features is None:
-        wide = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-    else:
-        wide = "+avx512f" in features
-    return 64 if wide else 32
-
-
-VECTOR = _vector_bytes()
 # Panels have a multiple of so many rows: two vectors of float32, the longest.
 PANEL_MULTIPLE = 32
 
 
-# --- instructions -----------------------------------------------------------------------------------------------
-
-
-class Emitter:
-    """Emits loads, stores and multiply-adds of vectors of one element type at addresses that are int64."""
-
-    def __init__(self, context, builder, element):
-        self.builder = builder
-        self.element = context.get_value_type(element)
-        self.size = element.bitwidth // 8
-        self.n_elements = VECTOR // self.size
-        self.vector = ir.VectorType(self.element, self.n_elements)
-
-    def address(self, base, *terms):
-        """Return base plus products of pairs."""
-        for factor, other in terms:
-            other = ir.Constant(ir.IntType(64), other) if isinstance(other, int) else other
-            base = self.builder.add(base, self.builder.mul(factor, other))
-        return base
-
-    def load(self, address, kind):
-        """Return what is at an address."""
-        loaded = self.builder.load(self.builder.inttoptr(address, ir.PointerType(kind)), typ=kind)
-        loaded.align = self.size
-        return loaded
-
-    def store(self, value, address, align):
-        """Put a value to an address."""
-        stored = self.builder.store(value, self.builder.inttoptr(address, ir.PointerType(value.type)))
-        stored.align = align
-
-    def splat(self, scalar):
-        """Return a vector of one number."""
-        nothing = ir.Constant(self.vector, ir.Undefined)
-        one = self.builder.insert_element(nothing, scalar, ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.n_elements), [0] * self.n_elements)
-        return self.builder.shuffle_vector(one, nothing, lanes)
-
-    def sums(self, n_rows):
-        """Return n_rows × 2 vectors of zeros; LLVM keeps them in registers."""
-        zero = ir.Constant(self.vector, [0.0] * self.n_elements)
-        return [[cgutils.alloca_once_value(self.builder, zero) for _ in range(2)] for _ in range(n_rows)]
-
-    def add_products(self, sums, left, right):
-        """Add left times each of two vectors."""
-        for target, other in zip(sums, right, strict=True):
-            product = self.builder.fmul(left, other, flags=("contract",))
-            self.builder.store(self.builder.fadd(self.builder.load(target), product, flags=("contract",)), target)
-
-    def reduced(self, vector):
-        """Return the sum of the elements, in float64."""
-        name = f"llvm.vector.reduce.fadd.v{self.n_elements}f{8 * self.size}"
-        function = ir.FunctionType(self.element, [self.element, self.vector])
-        reduce = cgutils.get_or_insert_function(self.builder.module, function, name)
-        total = self.builder.call(reduce, [ir.Constant(self.element, 0.0), vector], fastmath=("reassoc",))
-        return total if self.size == 8 else self.builder.fpext(total, ir.DoubleType())
+# --- tiles ------------------------------------------------------------------------------------------------------
 
 
 def _tile(emit):

@@ -119,7 +119,7 @@ def _multipliers(objective, start, system, *, tol, max_iter, callback):
             point, value, derivatives = near, there, others
     last = np.inf
     while True:
-        if evaluate is by_products:  # beside X curvatures no longer change
+        if evaluate is by_products:  # steps from X itself are too short to change the curvatures
             system.factor(derivatives[1])
         direction, decrement = system.step(point, derivatives[0])
         size = float(np.sqrt(max(decrement, 0.0)))
@@ -177,6 +177,8 @@ class _System:
         Of what follows: float32 where it serves and pays.
     products : ndarray of shape (n_samples, n_samples)
         X Xᵀ.
+    curvatures, roots, cholesky : ndarray
+        D, √(D / l2) and the factor, since the last call of `factor`.
     """
 
     def __init__(self, objective, exact=False):
