@@ -96,6 +96,7 @@ class ArrayDesign:
         entries, n_rows = (X.data.size, X.indptr.size - 1) if isinstance(X, CSR) else (X.size, X.shape[0])
         self.entries_per_row = max(1.0, entries / max(1, n_rows))
         self._products = {}
+        self.looked_at_rows = False  # whether a solve did without their products: the next ones have them in common
 
     @functools.cached_property
     def threads(self):
@@ -225,6 +226,18 @@ class ArrayDesign:
         self._products[precision] = sum(in_threads(products, split(n_columns, n_slices), self.threads))
         return self._products[precision], 1.0
 
+    def single(self):
+        """Return a design of the same rows in float32, of a copy if they are not; X is dense."""
+        return ArrayDesign(self.X.astype(np.float32, copy=False), self.shape, self.n_jobs, self.runs)
+
+    def row_squares(self):
+        """Return the sum of the squares of each row, in float64 from the precision of X; X is dense. One pass."""
+        return np.einsum("ij,ij->i", self.X, self.X).astype(np.float64)
+
+    def row_product(self, multipliers):
+        """Return X Xᵀ multipliers without X Xᵀ, in float64 from the precision of X; X is dense. Two passes."""
+        return (self.X @ (multipliers.astype(self.dtype) @ self.X)).astype(np.float64)
+
     def columns_times(self, coef):
         """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass.
 
@@ -238,7 +251,8 @@ class ArrayDesign:
 
     def _columns(self, first, last, precision=np.float64):
         """Yield slices of columns first … last - 1, and these columns, in float64 or another precision."""
-        for a, b in split(last - first, -(-(last - first) // LOOK_COLUMNS)) + first:
+        n_slices = 1 if self.dtype == precision else -(-(last - first) // LOOK_COLUMNS)
+        for a, b in split(last - first, n_slices) + first:
             yield slice(a, b), self.X[:, a:b].astype(precision, copy=False)
 
     def largest(self, columns):

@@ -1,5 +1,7 @@
 """Fewer rows than columns, and more columns than newton is tried on first: the answer is the optimum all the same."""
 
+import importlib
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -94,6 +96,89 @@ def test_steps_are_as_long_as_they_should_be(C):
     result = solve(row_space, X, y, l2=1.0 / (C * len(X)))
     assert result.converged
     assert result.n_iter <= 7
+
+
+# --- conjugate gradients in place of the products of the rows ----------------------------------------------------
+
+MODULE = importlib.import_module("fastlogreg.solvers.row_space")  # the package has the function by that name
+
+
+def independent(n_rows=N_ROWS, n_columns=600, scales=1.0):
+    X = np.random.default_rng(7).standard_normal((n_rows, n_columns)) * np.broadcast_to(scales, n_rows)[:, None]
+    return X, np.arange(n_rows) % 2.0
+
+
+def solve_wide(X, y, monkeypatch, copied=2**24, **terms):
+    """Return the design, too, with as many products for 30 rows as there would be for 500."""
+    monkeypatch.setattr(MODULE, "PRODUCTS_A_ROW", 0.2)
+    monkeypatch.setattr(MODULE, "COPIED", copied)
+    design = as_design(X)
+    objective = LogisticObjective(design, y, n_classes=2, **{"l2": L2, **terms})
+    return row_space(objective, np.zeros(objective.shape), tol=1e-10, max_iter=100), design
+
+
+@pytest.mark.parametrize("copied", [0, 2**24], ids=["float64", "float32"])
+@pytest.mark.parametrize("storage", [np.ascontiguousarray, np.asfortranarray, np.float32])
+@pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
+def test_conjugate_gradients(terms, storage, copied, monkeypatch):
+    X, y = independent()
+    X = X.astype(np.float32).astype(np.float64)
+    result, design = solve_wide(storage(X), y, monkeypatch, copied, **terms)
+    assert result.converged
+    assert not design._products
+    assert naive.kkt_violation(X, y, result.coef, l2=L2, **terms) <= 1.1e-10
+    assert len(result.history) == result.n_iter + 1
+
+
+@pytest.mark.parametrize("l2", [1e-6, 1e-2, 1e4])
+def test_conjugate_gradients_for_any_strength(l2, monkeypatch):
+    X, y = independent()
+    result, design = solve_wide(X, y, monkeypatch, l2=l2)
+    assert not design._products
+    assert naive.kkt_violation(X, y, result.coef, l2=l2) <= 1.1e-10
+
+
+def test_rows_that_are_too_much_alike_have_their_products_made(monkeypatch):
+    X, y = independent()
+    X += 3.0 * np.random.default_rng(1).standard_normal(N_ROWS)[:, None] * X[:1]
+    result, design = solve_wide(X, y, monkeypatch)
+    assert design._products
+    assert naive.kkt_violation(X, y, result.coef, l2=L2) <= 1.1e-10
+
+
+@pytest.mark.parametrize("l2", [1e-5, 1e-2])
+def test_rows_of_all_sizes(l2, monkeypatch):
+    """The large ones are saturated long before the small ones are seen."""
+    X, y = independent(scales=np.geomspace(1e-2, 1e2, N_ROWS))
+    result, _ = solve_wide(X, y, monkeypatch, l2=l2)
+    assert result.converged
+    assert naive.kkt_violation(X, y, result.coef, l2=l2) <= 1.1e-10 * 1e2
+
+
+def test_strengths_after_the_first_share_the_products(monkeypatch):
+    X, y = independent()
+    _, design = solve_wide(X, y, monkeypatch)
+    objective = LogisticObjective(design, y, n_classes=2, l2=0.1 * L2)
+    result = row_space(objective, np.zeros(objective.shape), tol=1e-10, max_iter=100)
+    assert design._products
+    assert naive.kkt_violation(X, y, result.coef, l2=0.1 * L2) <= 1.1e-10
+
+
+def test_conjugate_gradients_begin_where_they_are_told(monkeypatch):
+    X, y = independent()
+    first, design = solve_wide(X, y, monkeypatch)
+    objective = LogisticObjective(as_design(X), y, n_classes=2, l2=L2)
+    again = row_space(objective, first.coef, tol=1e-10, max_iter=100)
+    assert again.n_iter <= 2
+    assert naive.kkt_violation(X, y, again.coef, l2=L2) <= 1.1e-10
+
+
+def test_passes_without_products():
+    X, y = problem(n_rows=400, n_columns=4000)
+    X = X - X.mean(axis=1, keepdims=True)
+    result = solve(row_space, X, y, tol=1e-8, l2=1 / 400)
+    assert result.converged
+    assert result.n_passes <= 60.0
 
 
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
