@@ -36,7 +36,7 @@ SOLVERS = {
     "hybrid": Solver(hybrid, "that of lbfgs or newton-cg, then of newton; at most twice the better one's"),
     "row-space": Solver(
         row_space,
-        "two passes a product of conjugate gradients; or n² entries, O(n³), and O(n² p) once for all strengths and folds",
+        "two passes a product of conjugate gradients; or O(n³), and O(n² p) once for all strengths and folds",
     ),
     "lbfgs": Solver(lbfgs, "one to two passes"),
     "prox-newton": Solver(
