@@ -28,6 +28,7 @@ CHORD = 1e-2  # what a step of a float32 factor leaves of the one before, at mos
 PRODUCTS_A_ROW, SUCH_STEPS, LEAST_CURVATURE = 0.01, 10, 1e-12
 # What conjugate gradients may leave of a first step, by which they are judged, and of one that is far from the optimum.
 FIRST, LOOSE = 0.1, 0.3
+
 # Entries of X of which conjugate gradients have a copy, and the least residual that its products can be asked for.
 COPIED, LEAST_SINGLE = 2**24, 1e-3
 # The length of a step is known well enough to this part, or after so many trials.
@@ -132,8 +133,9 @@ def _multipliers(objective, start, system, *, tol, max_iter, callback):
     last, moved, left = np.inf, FIRST, np.inf
     while True:
         forcing = max(min(LOOSE, moved), LAST_RESIDUAL * tol / left, LEAST_SINGLE * system.single)
-        # Steps from X itself are too short to change the curvatures.
-        direction = system.step(point[multipliers], slopes, None if evaluate is by_columns else curvatures, forcing)
+        # Steps from X itself are too short to change the curvatures: not worth another factor.
+        keeps = evaluate is by_columns and not system.approximate
+        direction = system.step(point[multipliers], slopes, None if keeps else curvatures, forcing)
         if direction is None:
             return None
         inner = slopes + l2 * point[multipliers]
@@ -151,7 +153,7 @@ def _multipliers(objective, start, system, *, tol, max_iter, callback):
         if (status := progress.record(value, size)) is not None:
             break
         moved = float(np.abs(direction[level] + direction[n_rows]).max())  # the curvatures change by that part, at most
-        left = size * max(forcing, CHORD if evaluate is by_columns else moved)
+        left = size * max(forcing, CHORD if keeps else moved)
         if left <= tol and (evaluate is by_columns or not system.single):  # it need not be looked at where that leads
             point, status = point + direction, Status.CONVERGED
             break
@@ -166,6 +168,9 @@ def _multipliers(objective, start, system, *, tol, max_iter, callback):
             break
         last = size
         point, value, slopes, curvatures = accepted
+        if system.single and evaluate is by_products and left <= SINGLE_STEP:
+            evaluate, last = by_columns, np.inf
+            value, slopes, curvatures = evaluate(point)
     objective.n_passes += 1.0
     return progress.result(np.append(design.rows_times(point[multipliers]), point[n_rows]), status)
 
