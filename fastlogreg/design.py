@@ -26,6 +26,7 @@ SEGMENT_WORK = 2**31
 # Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
 LOOK_ROWS = 4096
 LOOK_COLUMNS = 1024  # of wide data
+COPIED = 2**24  # entries of X of which there may be a copy in float32
 MAX_SLICES = 4  # of the columns of wide data, with a product of all rows each
 
 # With so many entries a pass is dear enough to look at one row in SAMPLE_PART first.
@@ -234,20 +235,20 @@ class ArrayDesign:
         """Return the sum of the squares of each row, in float64 from the precision of X; X is dense. One pass."""
         return np.einsum("ij,ij->i", self.X, self.X).astype(np.float64)
 
-    def row_product(self, multipliers):
-        """Return X Xᵀ multipliers without X Xᵀ, in float64 from the precision of X; X is dense. Two passes."""
-        return (self.X @ (multipliers.astype(self.dtype) @ self.X)).astype(np.float64)
+    def columns_times(self, coef, precision=np.float64):
+        """Return X coef in float64, computed in a precision; coef of shape (n_features,) or (n_features, …), X dense.
 
-    def columns_times(self, coef):
-        """Return X coef, coef of shape (n_features,) or (n_features, …); X is dense. One pass.
-
-        Python's threads made it, and rows_times, half as slow again for 500 × 5000.
+        One pass. Python's threads made it, and rows_times, half as slow again for 500 × 5000.
         """
-        return sum(block @ coef[part] for part, block in self._columns(0, self.shape[1]))
+        coef = coef.astype(precision, copy=False)
+        parts = self._columns(0, self.shape[1], precision)
+        return sum(block @ coef[part] for part, block in parts).astype(np.float64, copy=False)
 
-    def rows_times(self, multipliers):
-        """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …); X is dense. One pass."""
-        return np.concatenate([block.T @ multipliers for _, block in self._columns(0, self.shape[1])])
+    def rows_times(self, multipliers, precision=np.float64):
+        """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …), as columns_times does. One pass."""
+        multipliers = multipliers.astype(precision, copy=False)
+        parts = self._columns(0, self.shape[1], precision)
+        return np.concatenate([block.T @ multipliers for _, block in parts]).astype(np.float64, copy=False)
 
     def _columns(self, first, last, precision=np.float64):
         """Yield slices of columns first … last - 1, and these columns, in float64 or another precision."""

@@ -1,5 +1,6 @@
 """Mean logistic loss plus L2 penalty as a function of the coefficients alone."""
 
+import copy
 import functools
 import math
 
@@ -97,7 +98,21 @@ class Coordinates:
         variance = np.where(variance > CONSTANT * squares, variance, squares)
         variance[variance == 0.0] = 1.0
         self.scales = np.append(np.exp2(np.round(0.5 * np.log2(variance))), 1.0)
-        self.spread = np.sqrt(variance + 4.0 * l2)  # the curvature of the loss is ¼ where nothing is known yet
+        self._variance, self._l2 = variance, l2
+
+    @functools.cached_property
+    def spread(self):
+        """√(variance + 4 l2), for the curvature of the loss is ¼ where nothing is known yet."""
+        return np.sqrt(self._variance + 4.0 * self._l2)
+
+    def take(self, index, l2):
+        """Return the coordinates of some columns under an L2 penalty of their own."""
+        taken = copy.copy(self)
+        taken.__dict__.pop("spread", None)
+        taken.mean_squares, taken.means = self.mean_squares[index], self.means[index]
+        taken._variance = self._variance[index]
+        taken.scales, taken._l2 = np.append(self.scales[:-1][index], 1.0), l2
+        return taken
 
     def gradient(self, gradient):
         """Return the gradient in the inner coordinates."""

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from fastlogreg.design import Moments
+from fastlogreg.design import COPIED, Moments
 from fastlogreg.penalty import duality_gap
 from fastlogreg.result import Result, Status
 from fastlogreg.solvers.curvature import Memory
 from fastlogreg.solvers.prox_newton import ALL_COLUMNS, prox_newton
+from fastlogreg.threads import one_blas_thread
 
 # Columns are chosen for so many strengths to come: a new choice is a copy of them.
 AHEAD = 3
@@ -16,6 +17,8 @@ AHEAD = 3
 MOST = 0.5
 # A step of the logarithm of the strength is at most so many times the last one, for coefficients to be expected.
 MOST_AHEAD = 2.0
+# Rows up to which a sum over them in float32 tells which columns stay at zero, and what an operation loses there.
+ROUGH_ROWS, ROUNDING = 4096, 0.5 * np.finfo(np.float32).eps
 # So often columns that were left out may turn out to matter, at one strength.
 MAX_ROUNDS = 20
 
@@ -39,6 +42,8 @@ class Screen:
         self._columns: Any = None
         self._design: Any = None
         self._source: Any = None
+        self._single: Any = None  # all columns in float32
+        self._coordinates: Any = None  # of all columns, whatever the strength, and the moments that they were made of
         self._last: Any = None  # the coefficients before the last, and the logarithm of the step to these
 
     def minimise(self, objective, penalty, before, ahead, *, tol, max_iter, memory):
@@ -61,7 +66,11 @@ class Screen:
         """
         n_columns = objective.design.shape[1]
         if self._source is not objective.design or n_columns <= ALL_COLUMNS:
-            self._columns, self._source = None, objective.design
+            self._columns, self._source, self._single = None, objective.design, None
+        if self._coordinates is None or self._coordinates[1] is not objective.moments.sums:
+            self._coordinates = objective.coordinates, objective.moments.sums
+        else:
+            objective.coordinates = self._coordinates[0].take(slice(None), objective.l2)
         coef = memory.at[0]
         slopes = _slopes(objective, objective.with_l2(*memory.at)[1])
         used = (np.atleast_2d(coef)[:, :-1] != 0.0).any(axis=0) | (penalty.l1 == 0.0)
@@ -79,12 +88,14 @@ class Screen:
                     break
                 self._columns = np.flatnonzero(wanted)
                 self._design = objective.design.take_columns(self._columns)
-            result = self._solve(objective, penalty, expected, tol, max_iter - n_iter, memory)
+            result, restricted, ended = self._solve(objective, penalty, expected, tol, max_iter - n_iter, memory)
             expected = None
             n_iter += result.n_iter
             coef = np.zeros(objective.shape)
             coef[..., self._index] = result.coef
-            value, gradient = objective.value_gradient(coef)
+            moved = result.n_iter > 0  # else some derivatives may be rounded ones of the last look
+            found = self._rough_look(objective, penalty, restricted, coef, ended) if moved else None
+            value, gradient = found or objective.value_gradient(coef)
             memory.at = coef, *objective.with_l2(coef, value, gradient, -1.0)
             violations = penalty.violations(objective, coef, gradient)
             total, violation = value + penalty.value(coef), float(violations.max())
@@ -104,6 +115,36 @@ class Screen:
         return prox_newton(
             objective, memory.at[0], penalty=penalty, tol=tol, max_iter=max(0, max_iter - n_iter), memory=memory
         )
+
+    def _rough_look(self, objective, penalty, restricted, coef, ended):
+        """Return value and gradient: known for the chosen columns, others' derivatives from X in float32.
+
+        It takes a quarter of the time. Not where rounding might hide a violation: derivatives so near to the penalty,
+        if any, are found exactly. None where float32 does not serve, sums over so many rows in particular.
+        """
+        design = objective.design
+        n_rows, n_columns = design.shape
+        serves = objective.binary and not design.sparse and design.dtype != np.float32 and n_rows <= ROUGH_ROWS
+        if not serves or n_rows * n_columns > COPIED or not objective.single_serves:
+            return None
+        self._single = self._single or design.single()
+        slopes = restricted.row_terms(restricted.predictors(ended[0])[:, 0])[1]
+        gradient = np.empty(objective.shape)
+        with one_blas_thread:
+            gradient[:-1] = self._single.rows_times(slopes, np.float32)
+        objective.n_passes += 1.0 + len(self._columns) / n_columns
+        value, gradient[self._index] = restricted.with_l2(*ended)
+        # Σ w slope² is at most one: n roundings of sums, and those of slopes and entries.
+        rounding = (n_rows + 4.0) * ROUNDING * np.sqrt(objective.coordinates.mean_squares)
+        doubtful = _slopes(objective, gradient) > penalty.l1 - rounding
+        doubtful[self._columns] = False
+        if doubtful.any():
+            columns = np.flatnonzero(doubtful | self._held())
+            if len(columns) > MOST * n_columns:
+                return None
+            index = np.append(columns, -1)
+            value, gradient[index] = objective.take_columns(columns).value_gradient(coef[index])
+        return value, gradient
 
     @property
     def _index(self):
@@ -138,6 +179,7 @@ class Screen:
         l2 = objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[columns]
         restricted = objective.over(self._design, l2, sums)
         restricted.total_weight = objective.total_weight
+        restricted.coordinates = objective.coordinates.take(columns, l2)
         coef, loss, gradient = memory.at
         inner = Memory()
         inner.at = coef[..., self._index], loss, gradient[..., self._index]
@@ -159,7 +201,7 @@ class Screen:
         objective.n_passes += restricted.n_passes * len(columns) / objective.design.shape[1]
         if inner.columns is not None:
             memory.columns, memory.hessian = columns[inner.columns], inner.hessian
-        return result
+        return result, restricted, inner.at
 
 
 def _slopes(objective, gradient):

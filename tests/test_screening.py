@@ -6,6 +6,7 @@ import scipy.sparse
 
 import naive
 from fastlogreg import logistic_path, screening
+from fastlogreg.objective import LogisticObjective
 from problems import drawn
 
 PROBLEM = drawn(120, 300, seed=3)
@@ -60,3 +61,21 @@ def test_known_gradients_cost_no_pass():
     path = logistic_path(PROBLEM.X, PROBLEM.y, l1_ratio=1.0, n_alphas=3, alphas=[10.0, 9.0, 8.0])
     assert path.df_.max() == 0
     assert path.n_passes_ <= 2.0 + 3.0
+
+
+@pytest.mark.parametrize("rounding", [None, 1e-5], ids=["", "coarse"])
+def test_columns_outside_are_looked_at_in_float32(rounding, monkeypatch):
+    """And those whose derivative is within rounding of the penalty once more, which a coarser one makes many."""
+    if rounding is not None:
+        monkeypatch.setattr(screening, "ROUNDING", rounding)
+    looks = []
+    whole = LogisticObjective.value_gradient
+
+    def counted(self, *arguments, **options):
+        looks.append(self.design.shape[1] == PROBLEM.X.shape[1])
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(LogisticObjective, "value_gradient", counted)
+    path = logistic_path(PROBLEM.X, PROBLEM.y, l1_ratio=1.0, n_alphas=25, alpha_min_ratio=0.2)
+    assert sum(looks) <= 5
+    assert worst_violation(path, PROBLEM, 1.0) <= 1e-8 * (1 + 1e-6)

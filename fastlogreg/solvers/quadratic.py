@@ -52,13 +52,12 @@ def _coordinates(hessian, slope, start, l1, low, high, scales, tol):
 
 def _newton_move(block, slope):
     """Return -block⁻¹ slope; None where block, which is overwritten, is not positive definite beyond rounding."""
-    root = np.sqrt(np.diag(block))
-    block /= root
-    block /= root[:, None]
-    factor, failed = dpotrf(block.T, lower=1, overwrite_a=1)
-    if failed or np.diag(factor).min() ** 2 <= RANK * np.finfo(float).eps * len(root):
+    diagonal = np.diag(block).copy()
+    factor, failed = dpotrf(block.T, lower=1, clean=0, overwrite_a=1)
+    # Scaled columns would scale the factor likewise, at the price of two looks at the matrix.
+    if failed or (np.diag(factor) ** 2 / diagonal).min() <= RANK * np.finfo(float).eps * len(diagonal):
         return None
-    return -dpotrs(factor, slope / root, lower=1)[0] / root
+    return -dpotrs(factor, slope, lower=1)[0]
 
 
 def _solve_free(hessian, free, l1, low, high, value, slope):

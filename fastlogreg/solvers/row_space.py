@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpotrf, dpotrs, spotrf, spotrs
 
-from fastlogreg.design import as_design
+from fastlogreg.design import COPIED, as_design
 from fastlogreg.result import Status
 from fastlogreg.solvers.curvature import SINGLE_WORK
 from fastlogreg.solvers.inverse import RANK
@@ -29,8 +29,7 @@ PRODUCTS_A_ROW, SUCH_STEPS, LEAST_CURVATURE = 0.01, 10, 1e-12
 # What conjugate gradients may leave of a first step, by which they are judged, and of one that is far from the optimum.
 FIRST, LOOSE = 0.1, 0.3
 
-# Entries of X of which conjugate gradients have a copy, and the least residual that its products can be asked for.
-COPIED, LEAST_SINGLE = 2**24, 1e-3
+LEAST_SINGLE = 1e-3  # the least residual that products of float32 can be asked for
 # The length of a step is known well enough to this part, or after so many trials.
 LENGTH_PART, MOST_LENGTHS = 0.05, 8
 
@@ -280,9 +279,8 @@ class _Conjugate:
     def _product(self, multipliers):
         """Return K multipliers."""
         self.objective.n_passes += 2.0
-        if self.single:
-            return self.rows.row_product(multipliers)
-        return self.rows.columns_times(self.rows.rows_times(multipliers))
+        precision = np.float32 if self.single else np.float64
+        return self.rows.columns_times(self.rows.rows_times(multipliers, precision), precision)
 
 
 class _Products:
