@@ -37,6 +37,21 @@ def test_few_passes_to_the_optimum(name, monkeypatch):
     assert value - exact <= 1e-9 * exact
 
 
+@pytest.mark.parametrize("name", ["one-hot, 123", "one-hot, 300"])
+def test_hessians_that_lbfgs_corrects_lead_to_the_end(name, monkeypatch):
+    """One at each of the four iterates takes half as long again."""
+    monkeypatch.setattr("fastlogreg.design.SAMPLE_WORK", 0)
+    found = []
+    whole = LogisticObjective.value_gradient_hessian
+    monkeypatch.setattr(
+        LogisticObjective, "value_gradient_hessian", lambda *arguments: found.append(0) or whole(*arguments)
+    )
+    X, y = DATA[name]()
+    result = LogisticRegression().fit(X, y).result_
+    assert result.n_iter <= 5
+    assert len(found) <= 3
+
+
 @pytest.mark.parametrize("name", ["one-hot, 123", "text"])
 def test_every_sparse_storage_has_the_same_optimum(name):
     X, y = DATA[name]()

@@ -65,7 +65,7 @@ SAMPLED_CLASSES = 384
 FIRST_WITHOUT = 256
 # Sparse X with more coefficients than that, too: p² up to which the factor is found in the time of the products that
 # it replaces, for each row and share of stored entries, and gradients that a Hessian may take as long as.
-FACTOR_SPARSE, HESSIAN_SPARSE = 1000.0, 6.0
+FACTOR_SPARSE, HESSIAN_SPARSE = 1000.0, 13.0
 # Columns per row from which the span of the rows is the smaller space, and most rows for which X Xᵀ is worth a factor.
 WIDE, MOST_ROWS = 2.0, 4096
 

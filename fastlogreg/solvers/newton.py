@@ -6,14 +6,14 @@ import numpy as np
 
 from fastlogreg.design import SAMPLE_PART
 from fastlogreg.result import Status
-from fastlogreg.solvers.curvature import CHEAP, UNSURE, Curvature, Memory, cheap, hessian_cost, scattered
+from fastlogreg.solvers.curvature import UNSURE, Curvature, Memory, cheap, scattered
 from fastlogreg.solvers.inverse import Inverse, changes_nothing, dependent, least_norm, plus_l2, still_optimal
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.line_search import escape, search
 from fastlogreg.solvers.progress import LEFT_OVER, Progress
 
-# With this many rows per coefficient, where a pass is dear, the start is the optimum of one row in SAMPLE_PART; where a
-# Hessian is CHEAP, a sample has to be nearer to the optimum than two steps from zero, which takes more rows.
+# With this many rows per coefficient, where a pass is dear, the start is the optimum of one row in SAMPLE_PART; where
+# it is short rows that are sparse, a sample, which is a copy, has to be nearer to the optimum, which takes more rows.
 SAMPLE_RATIO, CHEAP_RATIO = 80, 1000
 # A sample begins with a sample of its own where that has forty rows per coefficient: with fifteen, rare levels were
 # separated there, and Newton took ten Hessians to come back.
@@ -159,7 +159,7 @@ def _sample_start(objective, start, tol, max_iter, near, rough):
     Near the optimum of all rows, the Hessian of the sample there is all that is asked.
     """
     n_rows = objective.design.shape[0]
-    ratio = CHEAP_RATIO if scattered(objective) and hessian_cost(objective) <= CHEAP else SAMPLE_RATIO
+    ratio = CHEAP_RATIO if scattered(objective) else SAMPLE_RATIO
     least = (SAMPLE_OF_SAMPLE if rough else ratio) * objective.n_coef
     if n_rows < least or not objective.design.large or (start.any() and not near):
         return start, None
