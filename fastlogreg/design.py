@@ -244,11 +244,19 @@ class ArrayDesign:
         parts = self._columns(0, self.shape[1], precision)
         return sum(block @ coef[part] for part, block in parts).astype(np.float64, copy=False)
 
-    def rows_times(self, multipliers, precision=np.float64):
-        """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …), as columns_times does. One pass."""
+    def rows_times(self, multipliers, precision=np.float64, most_rows=None):
+        """Return Xᵀ multipliers, of shape (n_samples,) or (n_samples, …), as columns_times does. One pass.
+
+        Sums over no more than most_rows rows are in that precision, where it is given, and added in float64.
+        """
         multipliers = multipliers.astype(precision, copy=False)
-        parts = self._columns(0, self.shape[1], precision)
-        return np.concatenate([block.T @ multipliers for _, block in parts]).astype(np.float64, copy=False)
+        n_rows = self.shape[0]
+        runs = split(n_rows, 1 if most_rows is None else -(-n_rows // most_rows))
+
+        def product(block):
+            return sum((block[a:b].T @ multipliers[a:b]).astype(np.float64, copy=False) for a, b in runs)
+
+        return np.concatenate([product(block) for _, block in self._columns(0, self.shape[1], precision)])
 
     def _columns(self, first, last, precision=np.float64):
         """Yield slices of columns first … last - 1, and these columns, in float64 or another precision."""

@@ -1,11 +1,12 @@
 """Strengths of a path solved on the columns that may matter there, and certified on all."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastlogreg.design import COPIED, Moments
-from fastlogreg.penalty import duality_gap
+from fastlogreg.objective import LogisticObjective
+from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Result, Status
 from fastlogreg.solvers.curvature import Memory
 from fastlogreg.solvers.prox_newton import ALL_COLUMNS, prox_newton
@@ -17,8 +18,8 @@ AHEAD = 3
 MOST = 0.5
 # A step of the logarithm of the strength is at most so many times the last one, for coefficients to be expected.
 MOST_AHEAD = 2.0
-# Rows up to which a sum over them in float32 tells which columns stay at zero, and what an operation loses there.
-ROUGH_ROWS, ROUNDING = 4096, 0.5 * np.finfo(np.float32).eps
+# Most rows for columns that stay at zero to be looked at in float32, those of one sum, and what an operation loses.
+ROUGH_ROWS, SUMMED, ROUNDING = 4096, 64, 0.5 * np.finfo(np.float32).eps
 # So often columns that were left out may turn out to matter, at one strength.
 MAX_ROUNDS = 20
 
@@ -88,25 +89,29 @@ class Screen:
                     break
                 self._columns = np.flatnonzero(wanted)
                 self._design = objective.design.take_columns(self._columns)
-            result, restricted, ended = self._solve(objective, penalty, expected, tol, max_iter - n_iter, memory)
+            result, chosen = self._solve(objective, penalty, expected, tol, max_iter - n_iter, memory)
             expected = None
             n_iter += result.n_iter
             coef = np.zeros(objective.shape)
             coef[..., self._index] = result.coef
             moved = result.n_iter > 0  # else some derivatives may be rounded ones of the last look
-            found = self._rough_look(objective, penalty, restricted, coef, ended) if moved else None
-            value, gradient = found or objective.value_gradient(coef)
+            look = self._rough_look(objective, penalty, coef, chosen) if moved else None
+            value, gradient, certain = look or (*objective.value_gradient(coef), False)
             memory.at = coef, *objective.with_l2(coef, value, gradient, -1.0)
-            violations = penalty.violations(objective, coef, gradient)
-            total, violation = value + penalty.value(coef), float(violations.max())
+            # Where the others are certain to stay at zero, all that is to be told is about the chosen columns.
+            of = chosen if certain else _Solved(objective, penalty, coef, value, gradient)
+            violations = of.penalty.violations(of.objective, of.coef, of.gradient)
+            total, violation = of.value + of.penalty.value(of.coef), float(violations.max())
             history.append((total, violation, objective.n_passes))
-            left_out: Any = np.atleast_2d(violations > tol)[:, :-1].any(axis=0)
-            left_out[self._columns] = False
+            left_out: Any = np.zeros(n_columns, dtype=bool)
+            if not certain:
+                left_out |= np.atleast_2d(violations > tol)[:, :-1].any(axis=0)
+                left_out[self._columns] = False
             if violation <= tol or not left_out.any():
                 status = Status.CONVERGED if violation <= tol else result.status
                 if status is Status.CONVERGED and violation > tol:  # the same sums in another order
                     break
-                gap = duality_gap(objective, penalty, coef, value, gradient)
+                gap = duality_gap(*of)
                 history = np.array(history)
                 return Result(coef, status, total, violation, gap, n_iter, objective.n_passes, history)
             if n_iter >= max_iter:
@@ -116,11 +121,11 @@ class Screen:
             objective, memory.at[0], penalty=penalty, tol=tol, max_iter=max(0, max_iter - n_iter), memory=memory
         )
 
-    def _rough_look(self, objective, penalty, restricted, coef, ended):
-        """Return value and gradient: known for the chosen columns, others' derivatives from X in float32.
+    def _rough_look(self, objective, penalty, coef, chosen):
+        """Return value, gradient, and whether all but the chosen columns are certain to stay at zero.
 
-        It takes a quarter of the time. Not where rounding might hide a violation: derivatives so near to the penalty,
-        if any, are found exactly. None where float32 does not serve, sums over so many rows in particular.
+        Derivatives of the latter are from X in float32, in a quarter of the time; where rounding might hide a
+        violation, they are found exactly, and nothing is certain. None where float32 does not serve.
         """
         design = objective.design
         n_rows, n_columns = design.shape
@@ -128,15 +133,16 @@ class Screen:
         if not serves or n_rows * n_columns > COPIED or not objective.single_serves:
             return None
         self._single = self._single or design.single()
-        slopes = restricted.row_terms(restricted.predictors(ended[0])[:, 0])[1]
+        slopes = chosen.objective.row_terms(chosen.objective.predictors(chosen.coef)[:, 0])[1]
         gradient = np.empty(objective.shape)
         with one_blas_thread:
-            gradient[:-1] = self._single.rows_times(slopes, np.float32)
+            gradient[:-1] = self._single.rows_times(slopes, np.float32, SUMMED)
         objective.n_passes += 1.0 + len(self._columns) / n_columns
-        value, gradient[self._index] = restricted.with_l2(*ended)
-        # Σ w slope² is at most one: n roundings of sums, and those of slopes and entries.
-        rounding = (n_rows + 4.0) * ROUNDING * np.sqrt(objective.coordinates.mean_squares)
-        doubtful = _slopes(objective, gradient) > penalty.l1 - rounding
+        value, gradient[self._index] = chosen.value, chosen.gradient
+        # Σ w slope² is at most one: roundings of sums, and those of slopes and entries.
+        rounding = (SUMMED + 4.0) * ROUNDING * np.sqrt(objective.coordinates.mean_squares)
+        derivatives = np.abs(gradient[:-1] - objective.coordinates.means * gradient[-1])
+        doubtful = derivatives > penalty.l1 - rounding
         doubtful[self._columns] = False
         if doubtful.any():
             columns = np.flatnonzero(doubtful | self._held())
@@ -144,7 +150,7 @@ class Screen:
                 return None
             index = np.append(columns, -1)
             value, gradient[index] = objective.take_columns(columns).value_gradient(coef[index])
-        return value, gradient
+        return value, gradient, not doubtful.any()
 
     @property
     def _index(self):
@@ -172,7 +178,7 @@ class Screen:
     def _solve(self, objective, penalty, expected, tol, max_iter, memory):
         """Minimise over the chosen columns, with the Hessian of those that stay.
 
-        From the coefficients that are known, or expected if these are lower.
+        From the coefficients that are known, or expected if these are lower. Return its Result, and what it solved.
         """
         columns = self._columns
         sums = Moments(objective.moments.sums[:, columns], 0.0, objective.moments.sampled)
@@ -201,7 +207,17 @@ class Screen:
         objective.n_passes += restricted.n_passes * len(columns) / objective.design.shape[1]
         if inner.columns is not None:
             memory.columns, memory.hessian = columns[inner.columns], inner.hessian
-        return result, restricted, inner.at
+        return result, _Solved(restricted, penalty, inner.at[0], *restricted.with_l2(*inner.at))
+
+
+class _Solved(NamedTuple):
+    """Objective and penalty, and where a solve of them ended."""
+
+    objective: LogisticObjective
+    penalty: Penalty
+    coef: np.ndarray
+    value: float
+    gradient: np.ndarray
 
 
 def _slopes(objective, gradient):

@@ -5,7 +5,6 @@ import functools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import joblib
 import numba
@@ -71,7 +70,7 @@ class _OneBlasThread:
     """A context in which BLAS has one thread; of several Python threads, the last to leave gives the rest back."""
 
     def __init__(self):
-        self.limit: Any = None
+        self.before: list = []
         self.reset()
 
     def reset(self):
@@ -82,14 +81,18 @@ class _OneBlasThread:
     def __enter__(self):
         with self.lock:
             if self.inside == 0:
-                self.limit = _blas().limit(limits=1, user_api="blas")
+                # A context of threadpoolctl's own asks every library for all that it knows: ten times as long.
+                self.before = [(library, library.num_threads) for library in _blas()]
+                for library, _ in self.before:
+                    library.set_num_threads(1)
             self.inside += 1
 
     def __exit__(self, *error):
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
-                self.limit.restore_original_limits()
+                for library, number in self.before:
+                    library.set_num_threads(number)
 
 
 one_blas_thread = _OneBlasThread()
@@ -115,4 +118,4 @@ def in_threads(function, parts, threads):
 
 @functools.cache
 def _blas():
-    return threadpoolctl.ThreadpoolController()
+    return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dger
+from scipy.linalg.blas import dgemm, dger
 
 from fastlogreg.design import SAMPLE_PART
 from fastlogreg.penalty import Penalty, duality_gap
@@ -299,8 +299,9 @@ class Gram:
             if min(curvature, expected) <= np.finfo(float).tiny:
                 return
             # In place, as the transpose of a symmetric matrix in C order is in BLAS' order: a fifth of np.outer's time.
-            hessian = dger(1.0 / curvature, gradient_change, gradient_change, a=self.hessian.T, overwrite_a=1)
-            self.hessian = dger(-1.0 / expected, product, product, a=hessian, overwrite_a=1).T
+            left = np.stack([gradient_change / curvature, -product / expected], axis=1)
+            right = np.stack([gradient_change, product])
+            self.hessian = dgemm(1.0, left, right, beta=1.0, c=self.hessian.T, overwrite_c=1).T
 
     def least(self, coef, gradient, tol):
         """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
