@@ -328,6 +328,46 @@ def test_a_sample_that_misleads_is_dropped(monkeypatch):
     assert result.history[0, 0] == pytest.approx(np.log(2))
 
 
+def rare_column(problem):
+    X = problem.X.copy()
+    X[:, 3] = np.arange(len(X)) == 7
+    return replace(problem, X=X)
+
+
+#: What some rows may not stand for all rows of.
+UNEVEN = {
+    "plain": lambda problem: problem,
+    "sorted": lambda problem: replace(problem, X=problem.X[np.argsort(problem.y)], y=np.sort(problem.y)),
+    "rare column": rare_column,
+    "weights": lambda problem: replace(problem, weight=np.where(np.arange(len(problem.y)) % 3, 0.0, 2.0)),
+}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("name", UNEVEN)
+def test_hessians_of_some_rows(name, order, monkeypatch):
+    """BFGS corrects them, or one of all rows follows."""
+    module = sys.modules["fastlogreg.solvers.prox_newton"]
+    monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
+    found, some_rows = [], module._some_rows
+    monkeypatch.setattr(module, "_some_rows", lambda *arguments: found.append(some_rows(*arguments)) or found[-1])
+    problem = UNEVEN[name](drawn(6000, 150, seed=4))
+    penalty = Penalty.of(150, 0.002)
+    result = solve(problem, penalty, X=np.asarray(problem.X, order=order))
+    assert_optimal(problem, penalty, result)
+    assert found[0].design.shape[0] < 6000
+
+
+def test_some_rows_have_their_share_of_all_columns(monkeypatch):
+    """Those of the working set, or it is all rows."""
+    module = sys.modules["fastlogreg.solvers.prox_newton"]
+    monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
+    problem = rare_column(drawn(6000, 20, seed=4))
+    objective = LogisticObjective(as_design(problem.X), problem.y)
+    assert module._some_rows(objective, np.array([0, 3])) is objective
+    assert module._some_rows(objective, np.array([0, 1])).design.shape[0] < 1000
+
+
 def test_passes_stay_few():
     """A speed test without a clock: so many passes it took, in units of the whole X."""
     problem = drawn(2000, 60)

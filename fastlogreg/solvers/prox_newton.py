@@ -28,6 +28,8 @@ HESSIAN_COST = 16.0  # a Hessian takes as long as so many gradients per column
 # Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
 # of dense ones unless there are more rows than columns.
 SPARSE_GRAM, DENSE_GRAM = 256, 1024
+# Rows for each column of a working set, of which a Hessian leads to the end in more steps and two thirds of the time.
+ENOUGH_ROWS = 8
 # Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
 RIDGE, EXACT_AFTER = 1e-5, 12
 # Values that differ relatively by less may do so by rounding, as columns far from zero have it in linear predictors.
@@ -200,7 +202,9 @@ class _Model:
             self.curvature = Columns(self.objective, self.penalty, chosen, coef, self.read, before)
         else:
             exact = self.retried or progress.n_iter >= EXACT_AFTER
-            self.curvature = Gram(self.objective, self.penalty, chosen, coef, exact)
+            slow = isinstance(self.curvature, Gram) and self.curvature.covers(inside | (violations > 0.0))
+            rows = self.objective if exact or slow or self.shared else _some_rows(self.objective, chosen)
+            self.curvature = Gram(self.objective, self.penalty, chosen, coef, exact, rows)
         self.fresh = True
 
     @property
@@ -230,19 +234,19 @@ class Gram:
 
     forcing = 1e-3  # how exactly the model is solved, as a part of the violation at hand
 
-    def __init__(self, objective, penalty, chosen, coef, exact):
+    def __init__(self, objective, penalty, chosen, coef, exact, rows):
         self.columns, (self.n_rows, self.n_columns) = chosen, objective.design.shape
-        restricted = objective.take_columns(chosen)
+        restricted = rows.take_columns(chosen)
         before = restricted.n_passes
-        dear = objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
-        self.precision = np.float64 if exact or not dear else np.float32
+        self.precision = np.float64 if exact or not _dear(objective, chosen) else np.float32
         self.hessian = restricted.value_gradient_hessian(self._taken(coef), self.precision)[2]
         if self.precision == np.float32:
             # Rounding must not make it indefinite; that much of the diagonal changes the way, not the optimum.
             diagonal = np.einsum("ii->i", self.hessian)
             diagonal[:-1] *= 1.0 + RIDGE
         if restricted is not objective:
-            objective.n_passes += (restricted.n_passes - before) * len(chosen) / self.n_columns
+            share = rows.design.shape[0] / self.n_rows * len(chosen) / self.n_columns
+            objective.n_passes += (restricted.n_passes - before) * share
         self.penalty = penalty.take_columns(chosen)
         self.scales = objective.coordinates.scales[:-1][chosen]
 
@@ -328,6 +332,27 @@ class Gram:
         target[:, self.columns] = after
         target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before).ravel()
         return target.reshape(coef.shape)
+
+
+def _dear(objective, chosen):
+    """Whether the Hessian of so many columns is worth float32, or fewer rows."""
+    return objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
+
+
+def _some_rows(objective, chosen):
+    """Return the objective of one row in 8, 4 or 2 where that leaves ENOUGH_ROWS a column, else of all rows.
+
+    BFGS corrects such a Hessian; a slow one is followed by one of all rows.
+    """
+    n_rows = objective.design.shape[0]
+    part = SAMPLE_PART
+    while part > 1 and n_rows < ENOUGH_ROWS * len(chosen) * part:
+        part //= 2
+    if part == 1 or objective.design.sparse or objective.design.runs is not None or not _dear(objective, chosen):
+        return objective
+    sample = objective.sample(n_rows // part)
+    poor = sample.total_weight == 0.0 or objective.missed(sample)[chosen].any()
+    return objective if poor else sample
 
 
 def _inverse(corner):
