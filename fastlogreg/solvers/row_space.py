@@ -28,7 +28,6 @@ CHORD = 1e-2  # what a step of a float32 factor leaves of the one before, at mos
 PRODUCTS_A_ROW, SUCH_STEPS, LEAST_CURVATURE = 0.01, 10, 1e-12
 # What conjugate gradients may leave of a first step, by which they are judged, and of one that is far from the optimum.
 FIRST, LOOSE = 0.1, 0.3
-
 LEAST_SINGLE = 1e-3  # the least residual that products of float32 can be asked for
 # The length of a step is known well enough to this part, or after so many trials.
 LENGTH_PART, MOST_LENGTHS = 0.05, 8
@@ -254,9 +253,10 @@ class _Conjugate:
         rough, shift = precondition(residual)
         enough = forcing**2 * float(weights @ rough**2)
         if np.ndim(told):  # the multipliers of an optimum are minus the slopes, but for the l2 that it is one for
-            product = self._product(slopes)
+            guess = slopes - scales * (slopes.sum() / total) if objective.fit_intercept else slopes
+            product = self._product(guess)
             scale = float(product @ told) / float(product @ product) if product.any() else 0.0
-            step, level = scale * slopes, scale * product
+            step, level = scale * guess, scale * product
             residual -= level + ridges * step
             rough, shift = precondition(residual)
         direction, left = rough, float(residual @ rough)
