@@ -11,3 +11,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # in every run, so that a failure is one for everybody.
 hypothesis.settings.register_profile("fastlogreg", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("fastlogreg")
+
+#: Files that take a minute or more in one worker: begun last, they would keep the other one waiting.
+LONG = {"test_process", "test_cache", "test_wide"}
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the long files."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
