@@ -47,11 +47,15 @@ WORKLOADS = (
     Workload("path of 100, 2e4 × 500, correlated", lambda: data.correlated(20_000, 500, 1e4), 2),
     Workload("path of 100, 500 × 10 000", lambda: data.wide(500, 10_000), 1.3),
 )
-OUR_TOLS = (1e-5, 1e-6, 1e-7, 1e-8)
-# Rival, and its settings from loose to tight.
 GLMNET_TYPES = ("Newton", "modified.Newton")
-THRESHES = (1e-7, 1e-9, 1e-11, 1e-13)
-ADELIE_TOLS = (1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
+
+
+def half_decades(first, last):
+    """Return tolerances from loose to tight, 10^first … 10^last, two for every power of ten."""
+    return tuple(float(f"{10.0 ** (-0.5 * k):.0e}") for k in range(-2 * first, -2 * last + 1))
+
+
+OUR_TOLS, ADELIE_TOLS, THRESHES = half_decades(-5, -8), half_decades(-6, -10), half_decades(-7, -13)
 
 
 @dataclass

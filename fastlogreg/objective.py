@@ -366,6 +366,11 @@ class LogisticObjective:
         return math.prod(self.shape)
 
     @property
+    def row_shares(self):
+        """Share of every row in the total weight."""
+        return (self._weight if self._weight.size else np.ones(len(self._y))) / self.total_weight
+
+    @property
     def least_weight(self):
         """Least weight above zero."""
         return float(self._weight[self._weight > 0.0].min()) if self._weight.size else 1.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dger
+from scipy.linalg.blas import dger
 
 from fastlogreg.design import SAMPLE_PART
 from fastlogreg.penalty import Penalty, duality_gap
@@ -302,10 +302,10 @@ class Gram:
             expected = float(change @ product)
             if min(curvature, expected) <= np.finfo(float).tiny:
                 return
-            # In place, as the transpose of a symmetric matrix in C order is in BLAS' order: a fifth of np.outer's time.
-            left = np.stack([gradient_change / curvature, -product / expected], axis=1)
-            right = np.stack([gradient_change, product])
-            self.hessian = dgemm(1.0, left, right, beta=1.0, c=self.hessian.T, overwrite_c=1).T
+            # In place, as the transpose of a symmetric matrix in C order is in BLAS' order. A dgemm of two such terms
+            # takes eight times as long for 425 columns, and as long for 1000.
+            for vector, size in ((gradient_change, curvature), (product, -expected)):
+                self.hessian = dger(1.0 / size, vector, vector, a=self.hessian.T, overwrite_a=1).T
 
     def least(self, coef, gradient, tol):
         """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
