@@ -299,10 +299,10 @@ class ArrayDesign:
         """Return a design of some columns: a copy, of the same rows."""
         if self.sparse:
             taken = as_design(_matrix(self.X)[:, index], self.threads)
-        elif not self.X.flags.c_contiguous:
+        elif not self.X.flags.c_contiguous or len(self.X) * len(index) < SERIAL_WORK:
             taken = as_design(self.X[:, index], self.threads)
         else:
-            copy = np.empty((len(self.X), len(index)), dtype=self.dtype)  # NumPy takes four times as long
+            copy = np.empty((len(self.X), len(index)), dtype=self.dtype)  # NumPy takes up to four times as long
             self.run(columns.take, (copy,), (index,))
             taken = as_design(copy, self.threads)
         taken.shape, taken.runs = (self.shape[0], len(index)), self.runs

@@ -150,9 +150,20 @@ def duality_gap(objective, penalty, coef, value, gradient):
     if free.any():
         first_order += np.sum((np.abs(slope) * (np.abs(columns) + 1.0 / coordinates.scales[:-1]))[..., free])
         slope[..., free] = 0.0
+    share, conjugate = _dual(objective.l2, penalty, slope)
+    quadratic = 0.5 * float(np.sum(objective.l2 * columns * columns))
+    loss = value - quadratic
+    gap = (1.0 - share) * loss + penalty.value(coef) + quadratic + share * float(np.sum(slope * columns))
+    return max(0.0, float(gap + conjugate + first_order))
+
+
+def _dual(l2, penalty, slope):
+    """Return the largest c ≤ 1 for which the penalty balances c · slope, and what its conjugate is there."""
     steepness = penalty.sizes(slope)
     outside = steepness > penalty.l1  # few, near the optimum
-    strengths = objective.l2, penalty.l1, penalty.low, penalty.high
+    if not outside.any():
+        return 1.0, 0.0
+    strengths = l2, penalty.l1, penalty.low, penalty.high
     l2, l1, low, high = (np.broadcast_to(values, steepness.shape)[outside] for values in strengths)
     room = np.where(slope[outside] < 0.0, high, -low) if steepness.shape == slope.shape else high
     steepness = steepness[outside]
@@ -162,11 +173,7 @@ def duality_gap(objective, penalty, coef, value, gradient):
     beyond = np.where(held, 0.0, np.maximum(share * steepness - l1, 0.0))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         best = np.where(beyond > 0.0, np.minimum(beyond / l2, room), 0.0)
-    conjugate = float(np.sum(best * (beyond - 0.5 * l2 * best)))
-    quadratic = 0.5 * float(np.sum(objective.l2 * columns * columns))
-    loss = value - quadratic
-    gap = (1.0 - share) * loss + penalty.value(coef) + quadratic + share * float(np.sum(slope * columns))
-    return max(0.0, float(gap + conjugate + first_order))
+    return share, float(np.sum(best * (beyond - 0.5 * l2 * best)))
 
 
 def penalise(alpha, l1_ratio, factors, bounds, sizes, units, grouped=False):

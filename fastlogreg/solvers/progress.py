@@ -49,12 +49,12 @@ class Progress:
         """Violation at the current iterate."""
         return self.history[-1][1]
 
-    def record(self, value, violation):
-        """Append an iterate; return the Status that ends the solve, or None."""
+    def record(self, value, violation, tol=None):
+        """Append an iterate; return the Status that ends the solve, or None; tol is that of the solve by default."""
         self.objective.check_finite(violation)
         before = self.violation if self.history else np.inf
         self.history.append((value, violation, self.objective.n_passes))
-        if violation <= self.tol:
+        if violation <= (self.tol if tol is None else tol):
             return Status.CONVERGED
         if self.callback is not None and len(self.history) > self._seen:
             self._stopped = self.callback(self)

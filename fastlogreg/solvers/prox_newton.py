@@ -37,7 +37,7 @@ ALIKE = 1e-10
 UNTOLD = 0.25  # of g² for intercepts, of which a model that knows their curvature promises all
 
 
-def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None, certified=True):
+def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None, certified=True, unmoved=1.0):
     """Minimise objective + penalty by steps to the minimum of a quadratic model of the objective plus the penalty.
 
     The model is of the columns of a working set: those whose coefficients are not zero and those that violate the
@@ -66,6 +66,8 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
         Where it knows the gradient at start, that costs no pass.
     certified : bool, default=True
         Whether the duality gap is wanted: for 500 × 10 000 it takes as long as a fifth of a pass.
+    unmoved : float, default=1
+        Stop at the start only where the violation is at most this part of tol.
 
     Returns
     -------
@@ -97,7 +99,8 @@ def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None,
     while True:
         violations = penalty.violations(objective, coef, gradient)
         total = value + penalty.value(coef)
-        if (status := progress.record(total, float(violations.max()))) is not None:
+        enough = tol if progress.history else unmoved * tol
+        if (status := progress.record(total, float(violations.max()), enough)) is not None:
             break
         model.choose(coef, gradient, violations, progress)
         target = model.least(coef, gradient, progress.violation, tol)
