@@ -6,6 +6,7 @@ import scipy.sparse
 
 import naive
 from fastlogreg import logistic_path, screening
+from fastlogreg.design import as_design
 from fastlogreg.objective import LogisticObjective
 from problems import drawn
 
@@ -25,6 +26,13 @@ def worst_violation(path, problem, l1_ratio):
     return max(found)
 
 
+def objectives(path, problem):
+    """Mean loss plus L1 of two classes at every strength, by the twin."""
+    coefs = np.column_stack([path.coefs_.toarray(), path.intercepts_])
+    losses = [naive.objective(problem.X, problem.y, coef) for coef in coefs]
+    return np.array(losses) + path.alphas_ * np.abs(coefs[:, :-1]).sum(axis=1)
+
+
 @pytest.mark.parametrize("problem", [PROBLEM, SEVERAL], ids=["binary", "several"])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_all_columns_meet_their_conditions(problem, l1_ratio):
@@ -41,11 +49,10 @@ def test_sparse_columns():
 
 
 def test_columns_that_were_left_out_wrongly_are_taken_in(monkeypatch):
-    """The rule is told that every derivative is small, so that it leaves out all that is not in use yet."""
+    """The rule says that no column can leave zero, so that all are left out that are not in use yet."""
     options = {"l1_ratio": 1.0, "n_alphas": 10, "alpha_min_ratio": 0.05}
     expected = logistic_path(PROBLEM.X, PROBLEM.y, **options)
-    slopes = screening._slopes
-    monkeypatch.setattr(screening, "_slopes", lambda *arguments: 0.01 * slopes(*arguments))
+    monkeypatch.setattr(screening, "_reached", lambda penalty, *_: np.zeros(len(penalty.l1), dtype=bool))
     found = logistic_path(PROBLEM.X, PROBLEM.y, **options)
     assert worst_violation(found, PROBLEM, 1.0) <= 1e-8 * (1 + 1e-6)
     np.testing.assert_allclose(found.coefs_.toarray(), expected.coefs_.toarray(), atol=1e-6)
@@ -54,7 +61,59 @@ def test_columns_that_were_left_out_wrongly_are_taken_in(monkeypatch):
 def test_most_passes_read_few_columns():
     problem = drawn(200, 2000, seed=1)
     path = logistic_path(problem.X, problem.y, l1_ratio=1.0)
-    assert path.n_passes_ <= 2.2 * len(path.alphas_) < path.n_iter_.sum()
+    assert path.n_passes_ <= 0.8 * len(path.alphas_) < path.n_iter_.sum()
+
+
+def test_where_derivatives_point_to_few_columns_are_chosen(monkeypatch):
+    """By the strong rule alone they would be many more."""
+    problem, chosen = drawn(120, 2000, seed=3), {}
+    for name, farthest in (("expected", screening.MOST_AHEAD), ("strong", 0.0)):
+        largest = []
+        monkeypatch.setattr(screening, "MOST_AHEAD", farthest)
+        solve = screening.Screen._solve
+
+        def counted(self, *arguments, largest=largest, solve=solve):
+            largest.append(len(self._columns))
+            return solve(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(screening.Screen, "_solve", counted)
+            path = logistic_path(problem.X, problem.y, l1_ratio=1.0, n_alphas=50, alpha_min_ratio=0.2)
+        assert worst_violation(path, problem, 1.0) <= 1e-8 * (1 + 1e-6)
+        chosen[name] = max(largest)
+    assert chosen["expected"] <= 0.6 * chosen["strong"]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_derivatives_that_are_not_doubtful_are_within_the_strength(weighted, monkeypatch):
+    """Along residuals that change slowly, few of which take a look at all columns."""
+    random = np.random.default_rng(0)
+    X, y = PROBLEM.X + 3.0, PROBLEM.y.astype(float)
+    weight = random.choice([0.0, 0.5, 2.0], len(y)) if weighted else None
+    objective = LogisticObjective(as_design(X), y, weight=weight)
+    looks, exactly = screening._Looks(objective), []
+    l1 = np.full(X.shape[1], 0.3)
+    held = np.arange(X.shape[1]) < 5
+    direction = random.normal(size=X.shape[1] + 1) * 0.01
+    for step in range(30):
+        slopes = objective.row_terms(objective.predictors((1.0 + 0.03 * step) * direction)[:, 0])[1]
+        before = objective.n_passes
+        derivatives, doubtful = looks.at(objective, slopes, l1, held)
+        exactly.append(objective.n_passes > before)
+        exact = np.abs(X.T @ slopes - objective.coordinates.means * slopes.sum())
+        assert (exact[~doubtful & ~held] <= l1[~doubtful & ~held]).all()
+        assert np.abs(np.abs(derivatives) - exact).max() <= 0.3
+    assert exactly[0] and 1 <= sum(exactly) <= 6
+
+
+def test_expected_coefficients_do_not_pile_up_errors():
+    """At a loose tol whose strengths often end where they begin."""
+    options = {"l1_ratio": 1.0, "n_alphas": 100, "alpha_min_ratio": 0.05}
+    loose, tight = (logistic_path(PROBLEM.X, PROBLEM.y, tol=tol, **options) for tol in (1e-5, 1e-9))
+    unmoved = loose.n_iter_ == 0
+    assert unmoved[1:].any()
+    assert loose.violations_[unmoved].max() <= screening.UNMOVED * 1e-5
+    assert (objectives(loose, PROBLEM) / objectives(tight, PROBLEM) - 1.0).max() <= 1e-6
 
 
 def test_known_gradients_cost_no_pass():

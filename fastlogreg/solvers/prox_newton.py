@@ -37,7 +37,9 @@ ALIKE = 1e-10
 UNTOLD = 0.25  # of g² for intercepts, of which a model that knows their curvature promises all
 
 
-def prox_newton(objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None, certified=True, unmoved=1.0):
+def prox_newton(
+    objective, start, *, penalty=None, tol, max_iter, callback=None, memory=None, certified=True, unmoved=1.0
+):
     """Minimise objective + penalty by steps to the minimum of a quadratic model of the objective plus the penalty.
 
     The model is of the columns of a working set: those whose coefficients are not zero and those that violate the
