@@ -109,7 +109,9 @@ def alpha_grid(problem, null, l1_ratios, n_alphas=100, span=None):
     return np.geomspace(largest / shares.min(), largest / shares.max() * span, n_alphas)
 
 
-def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null=None, early=False, done=None):
+def follow(
+    problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null=None, early=False, done=None, kept=False
+):
     """Solve a problem at falling strengths, each from the last one's coefficients.
 
     Parameters
@@ -131,6 +133,8 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
         End the path early as glmnet does, judged by the deviance of the null model.
     done : callable, optional
         Called after each strength.
+    kept : bool, default=False
+        Keep the Hessians of the solver for other paths to begin with.
 
     Returns
     -------
@@ -146,9 +150,10 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
         objective = penalised.objective
         memory = Memory()
         if alpha > 0.0:  # without a penalty the null space of the Hessian matters, not only its size
-            for near in [*([] if guide is None else guide[i : i + 1]), *points[-1:]]:
-                if near.memory.hessian is not None:
-                    memory = copy(near.memory)
+            for near, shared in ((guide[i : i + 1] if guide else [], True), (points[-1:], kept)):
+                if near and near[0].memory.hessian is not None:
+                    memory = copy(near[0].memory)
+                    memory.shared = shared
         options = {"tol": limit, "max_iter": max_iter} | ({"memory": memory} if solver.remembers else {})
         if solver.penalty and known is not None and not penalised.rescaled:
             start, memory.at = known[0], known
@@ -166,8 +171,9 @@ def follow(problem, alphas, l1_ratio, solver, *, tol, max_iter, guide=None, null
         result = replace(result, coef=penalised.centred(result.coef))
         # Shifts of all classes change no gradient.
         known = (result.coef, *at[1:]) if at is not None and at[0] is inner and not penalised.rescaled else None
-        memory.at = None
-        if points and memory.hessian is not None and memory.hessian.nbytes * len(alphas) > HESSIANS_BYTES:
+        memory.at, memory.shared = None, kept
+        large = memory.hessian is not None and memory.hessian.nbytes * len(alphas) > HESSIANS_BYTES
+        if points and (large or not kept):
             points[-1] = points[-1]._replace(memory=Memory())
         points.append(Point(alpha, result, loss, memory))
         if done is not None:

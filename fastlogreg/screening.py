@@ -212,15 +212,14 @@ class Screen:
         if memory.columns is not None:
             kept = self._held()[memory.columns]
             inner.columns, inner.hessian = np.searchsorted(columns, memory.columns[kept]), memory.hessian
+            inner.shared = memory.shared and bool(kept.all())
             if not kept.all():
-                size = len(kept) + 1
-                places = np.tile(np.append(kept, True), len(memory.hessian) // size)
-                inner.hessian = memory.hessian.compress(places, 0).compress(places, 1)
+                inner.hessian = memory.hessian.take(kept)
         options = {"tol": tol, "max_iter": max_iter, "memory": inner, "certified": False, "unmoved": UNMOVED}
         result = prox_newton(restricted, inner.at[0], penalty=penalty, **options)
         objective.n_passes += restricted.n_passes * len(columns) / objective.design.shape[1]
-        if inner.columns is not None:
-            memory.columns, memory.hessian = columns[inner.columns], inner.hessian
+        memory.columns = None if inner.columns is None else columns[inner.columns]
+        memory.hessian, memory.shared = inner.hessian, inner.shared
         return result, _Solved(restricted, penalty, inner.at[0], *restricted.with_l2(*inner.at))
 
 

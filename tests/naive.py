@@ -232,3 +232,18 @@ def shortest(X, coef, fit_intercept=True):
     short = (np.linalg.pinv(rows - middle, rcond=1e-10) @ ((rows - middle) @ slopes.T)).T
     intercept = coef[..., -1] + (slopes - short) @ middle
     return np.concatenate([short, intercept[..., None]], axis=-1)
+
+
+def bfgs(hessian, change, gradient_change):
+    """Nocedal and Wright (2006), equation 6.19."""
+    product = hessian @ change
+    along = np.outer(gradient_change, gradient_change) / (gradient_change @ change)
+    return hessian + along - np.outer(product, product) / (product @ change)
+
+
+def without_intercepts(hessian, n_classes):
+    """Schur complement of the intercepts, C⁻¹ Bᵀ and C for H = [[A, B], [Bᵀ, C]]."""
+    last = np.arange(len(hessian)) % (len(hessian) // n_classes) == len(hessian) // n_classes - 1
+    corner, border = hessian[np.ix_(last, last)], hessian[np.ix_(~last, last)]
+    lift = np.linalg.solve(corner, border.T)
+    return hessian[np.ix_(~last, ~last)] - border @ lift, lift, corner

@@ -68,7 +68,7 @@ def folds_of(l1_ratio, solver):
     counts = [(np.arange(3000) % 3 != f).astype(float) for f in range(3)]
     alphas = [0.05, 0.02, 0.01, 1e-3]
     options = {"tol": 1e-9, "max_iter": 100}
-    guide = follow(problem, alphas, l1_ratio, SOLVERS[solver], **options)
+    guide = follow(problem, alphas, l1_ratio, SOLVERS[solver], kept=True, **options)
     return [problem.fold(c) for c in counts], [alphas] * 3, l1_ratio, SOLVERS[solver], guide, options
 
 

@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import naive
 from fastlogreg import ConvergenceWarning, LogisticRegression, LogisticRegressionPath, logistic_path
 from fastlogreg.objective import LogisticObjective
-from fastlogreg.path import follow
+from fastlogreg.path import follow, follow_folds
 from fastlogreg.problem import bind
 from fastlogreg.solvers import SOLVERS
 from fastlogreg.solvers.curvature import Memory
@@ -213,8 +213,27 @@ def test_a_loose_tol_still_moves():
 def test_memories_are_kept_only_where_they_are_small(monkeypatch):
     monkeypatch.setattr("fastlogreg.path.HESSIANS_BYTES", 100)
     problem = bind(LogisticRegressionPath(), X, Y)
-    points = follow(problem, [0.1, 0.01, 0.001], 0.0, SOLVERS["newton"], tol=1e-8, max_iter=100)
+    options = {"tol": 1e-8, "max_iter": 100, "kept": True}
+    points = follow(problem, [0.1, 0.01, 0.001], 0.0, SOLVERS["newton"], **options)
     assert [point.memory.hessian is None for point in points] == [True, True, False]
+    monkeypatch.undo()
+    points = follow(problem, [0.1, 0.01, 0.001], 0.0, SOLVERS["newton"], **options)
+    assert not any(point.memory.hessian is None for point in points)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_memories_that_are_kept_are_not_changed_by_others(l1_ratio):
+    """Hessians without a penalty at the optimum, whatever strengths and folds went on from them."""
+    problem = bind(LogisticRegressionPath(), X, Y)
+    options = {"tol": 1e-8, "max_iter": 100, "kept": True}
+    points = follow(problem, [0.1, 0.05], l1_ratio, SOLVERS["prox-newton"], **options)
+    before = [point.memory.hessian.inner.copy() for point in points]
+    assert points[0].memory.hessian is not points[1].memory.hessian
+    follow(problem, [0.08, 0.03], l1_ratio, SOLVERS["prox-newton"], guide=points, **options)
+    fold, options = problem.fold(np.arange(len(Y)) % 3 > 0), {"tol": 1e-8, "max_iter": 100}
+    follow_folds([fold], [[0.1, 0.05]], l1_ratio, SOLVERS["prox-newton"], guide=points, **options)
+    for point, inner in zip(points, before, strict=True):
+        np.testing.assert_array_equal(point.memory.hessian.inner, inner)
 
 
 def test_a_wrong_memory_does_not_change_the_optimum():

@@ -253,7 +253,7 @@ class LogisticRegressionCV(SparseCoef, LinearClassifier):
             options["done"] = done
             alphas = 1.0 / (Cs[order] * problem.total_weight)
             early = null is not None and len(ratios) == 1
-            full = [follow(problem, alphas, *row, null=null, early=early, **options) for row in rows]
+            full = [follow(problem, alphas, *row, null=null, early=early, kept=True, **options) for row in rows]
             Cs, order, back = Cs[: len(full[0])], order[: len(full[0])], back[: len(full[0])]
             parts = [problem.fold(counts) for counts, _, _ in folds]
             strengths = [1.0 / (Cs[order] * part.total_weight) for part in parts]

@@ -61,8 +61,10 @@ class Memory:
 
     Attributes
     ----------
-    hessian : ndarray or None
-        Without the penalty, which may differ; of the coefficients of all columns or of some.
+    hessian : ndarray, Reduced or None
+        Without the penalty, which may differ; of the coefficients of all columns, or Reduced of some.
+    shared : bool
+        Whether other solves will begin with it, too, so that it must not be changed.
     pairs : list of (change, gradient change)
         What L-BFGS learned since, without the penalty.
     columns : ndarray or None
@@ -73,6 +75,7 @@ class Memory:
 
     def __init__(self):
         self.hessian: Any = None
+        self.shared = False
         self.pairs: list = []
         self.columns: Any = None
         self.at: Any = None

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dger
 
 from fastlogreg.design import SAMPLE_PART
 from fastlogreg.penalty import Penalty, duality_gap
@@ -11,10 +10,10 @@ from fastlogreg.result import Status
 from fastlogreg.solvers import quadratic
 from fastlogreg.solvers.by_columns import Columns
 from fastlogreg.solvers.curvature import RENEWALS, SINGLE_WORK
-from fastlogreg.solvers.inverse import RANK, plus_l2
 from fastlogreg.solvers.line_search import ARMIJO, FLAT, LONGEST, MIN_STEP
 from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
 from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.reduced import Reduced
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring
 
@@ -121,15 +120,15 @@ def prox_newton(
         new_coef, value, new_gradient = accepted
         model.learn(new_coef - coef, new_gradient - gradient)
         coef, gradient = new_coef, new_gradient
+    suboptimality = np.nan
+    if penalty.trivial and model.curvature is not None:
+        rest = coef - model.least(coef, gradient, progress.violation, progress.violation)
+        suboptimality = 0.5 * float(np.sum(gradient * rest))
     if memory is not None:
         memory.at = coef, *objective.with_l2(coef, value, gradient, -1.0)
         if isinstance(model.curvature, Gram):
             model.curvature.leave(memory, objective)
     if penalty.trivial:
-        suboptimality = np.nan
-        if model.curvature is not None:
-            rest = coef - model.least(coef, gradient, progress.violation, progress.violation)
-            suboptimality = 0.5 * float(np.sum(gradient * rest))
         coef, dependent = shortest(progress, coef, status)
         return progress.result(coef, status, suboptimality, dependent=dependent)
     gap = duality_gap(objective, penalty, coef, value, gradient) if certified else np.nan
@@ -244,11 +243,12 @@ class Gram:
         restricted = rows.take_columns(chosen)
         before = restricted.n_passes
         self.precision = np.float64 if exact or not _dear(objective, chosen) else np.float32
-        self.hessian = restricted.value_gradient_hessian(self._taken(coef), self.precision)[2]
+        hessian = restricted.value_gradient_hessian(self._taken(coef), self.precision)[2]
         if self.precision == np.float32:
             # Rounding must not make it indefinite; that much of the diagonal changes the way, not the optimum.
-            diagonal = np.einsum("ii->i", self.hessian)
+            diagonal = np.einsum("ii->i", hessian)
             diagonal[:-1] *= 1.0 + RIDGE
+        self.hessian = Reduced(hessian, coef.size // coef.shape[-1])
         if restricted is not objective:
             share = rows.design.shape[0] / self.n_rows * len(chosen) / self.n_columns
             objective.n_passes += (restricted.n_passes - before) * share
@@ -261,16 +261,18 @@ class Gram:
         gram = cls.__new__(cls)
         gram.columns, (gram.n_rows, gram.n_columns) = memory.columns, objective.design.shape
         gram.precision = np.float64
-        gram.hessian = plus_l2(memory.hessian, gram._l2(objective), len(gram.columns) + 1)
+        gram.hessian = memory.hessian.copy() if memory.shared else memory.hessian
+        gram.hessian.add_l2(gram._l2(objective))
+        if not memory.shared:  # what it is to others is no longer what it says
+            memory.columns = memory.hessian = None
         gram.penalty = penalty.take_columns(gram.columns)
         gram.scales = objective.coordinates.scales[:-1][gram.columns]
         return gram
 
     def leave(self, memory, objective):
         """Leave the Hessian, without the penalty, to another solve."""
-        memory.columns, memory.hessian = self.columns, self.hessian
-        if np.any(objective.l2):
-            memory.hessian = plus_l2(self.hessian, -self._l2(objective), len(self.columns) + 1)
+        memory.columns, memory.hessian, memory.shared = self.columns, self.hessian, False
+        memory.hessian.add_l2(-self._l2(objective))
 
     def _l2(self, objective):
         return objective.l2 if np.ndim(objective.l2) == 0 else objective.l2[self.columns]
@@ -299,43 +301,19 @@ class Gram:
         return bool(progress.iterations_left() <= RENEWALS * (1.0 + cost / (1.0 + model)))
 
     def learn(self, change, gradient_change):
-        """Correct the Hessian by BFGS (Nocedal and Wright 2006, section 6.1)."""
-        change, gradient_change = self._taken(change).ravel(), self._taken(gradient_change).ravel()
-        with factoring(len(change)):
-            curvature = float(change @ gradient_change)
-            product = self.hessian @ change
-            expected = float(change @ product)
-            if min(curvature, expected) <= np.finfo(float).tiny:
-                return
-            # In place, as the transpose of a symmetric matrix in C order is in BLAS' order. A dgemm of two such terms
-            # takes eight times as long for 425 columns, and as long for 1000.
-            for vector, size in ((gradient_change, curvature), (product, -expected)):
-                self.hessian = dger(1.0 / size, vector, vector, a=self.hessian.T, overwrite_a=1).T
+        """Correct the Hessian by BFGS."""
+        self.hessian.learn(np.atleast_2d(self._taken(change)), np.atleast_2d(self._taken(gradient_change)))
 
     def least(self, coef, gradient, tol):
         """Return the coefficients at which model plus penalty is least, to a largest violation of tol."""
         here, slope = np.atleast_2d(self._taken(coef)), np.atleast_2d(self._taken(gradient))
-        n_classes, n_chosen = here.shape[0], here.shape[1] - 1
-        hessian = self.hessian.reshape(n_classes, n_chosen + 1, n_classes, n_chosen + 1)
-        # Intercepts are free, so they are eliminated: what is left is the model of weightedly centred columns.
-        corner = _inverse(hessian[:, -1, :, -1])
-        border = hessian[:, :-1, :, -1].reshape(-1, n_classes)
-        lift = corner @ border.T
-        size = n_classes * n_chosen
-        reduced = hessian[:, :-1, :, :-1].copy().reshape(size, size)
-        plain = np.diag(reduced).copy()
-        inner = slope[:, :-1] - (slope[:, -1] @ lift).reshape(n_classes, n_chosen)
-        before = here[:, :-1]
-        with factoring(size):
-            if n_classes > 1:
-                reduced -= border @ lift
-            elif size:
-                dger(-1.0, lift[0], border[:, 0], a=reduced.T, overwrite_a=1)  # in place, as in learn
-            _floor(reduced, plain)
-            after = quadratic.minimise(reduced, inner, before, self.penalty, self.scales, tol)
+        columns, lift = here[:, :-1], self.hessian.lift
+        inner = slope[:, :-1] - (slope[:, -1] @ lift).reshape(columns.shape)
+        with factoring(columns.size):
+            after = quadratic.minimise(self.hessian.inner, inner, columns, self.penalty, self.scales, tol)
         target = np.atleast_2d(coef).copy()
         target[:, self.columns] = after
-        target[:, -1] -= corner @ slope[:, -1] + lift @ (after - before).ravel()
+        target[:, -1] -= self.hessian.intercept_move(slope[:, -1]) + lift @ (after - columns).ravel()
         return target.reshape(coef.shape)
 
 
@@ -358,19 +336,6 @@ def _some_rows(objective, chosen):
     sample = objective.sample(n_rows // part)
     poor = sample.total_weight == 0.0 or objective.missed(sample)[chosen].any()
     return objective if poor else sample
-
-
-def _inverse(corner):
-    """Return the pseudo-inverse of what intercepts share; of a single one without 100 µs of SVD."""
-    if len(corner) > 1:
-        return np.linalg.pinv(corner, hermitian=True)
-    return np.divide(1.0, corner, where=corner > 0.0, out=np.zeros((1, 1)))
-
-
-def _floor(reduced, plain):
-    """Give columns that are constant, but for rounding, no curvature of the wrong sign."""
-    diagonal = np.einsum("ii->i", reduced)
-    np.maximum(diagonal, RANK * np.finfo(float).eps * plain, out=diagonal)
 
 
 def _search(objective, penalty, coef, total, gradient, target, violation):
