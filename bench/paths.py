@@ -31,7 +31,7 @@ TARGET = 1e-7
 CHECKED = 12
 HOPELESS = 3.0  # times the fastest setting that reached the target
 # Seconds for a run of a rival, the reading of the file among them, and so many times what ours takes.
-BUDGET, PATIENCE = 10.0, 10.0
+BUDGET, PATIENCE = 10.0, 5.0
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,8 @@ class Screen:
         design = objective.design
         n_rows, n_columns = design.shape
         serves = objective.binary and not design.sparse and design.dtype != np.float32 and n_rows <= ROUGH_ROWS
-        if not serves or n_rows * n_columns > COPIED or not objective.single_serves:
+        serves = serves and objective.single_serves and not objective.moments.sampled
+        if not serves or n_rows * n_columns > COPIED:
             return None
         self._looks = self._looks or _Looks(objective)
         slopes = chosen.objective.row_terms(chosen.objective.predictors(chosen.coef)[:, 0])[1]
