@@ -108,7 +108,7 @@ def test_derivatives_that_are_not_doubtful_are_within_the_strength(weighted, mon
 
 def test_expected_coefficients_do_not_pile_up_errors():
     """At a loose tol whose strengths often end where they begin."""
-    options = {"l1_ratio": 1.0, "n_alphas": 100, "alpha_min_ratio": 0.05}
+    options = {"l1_ratio": 1.0, "n_alphas": 400, "alpha_min_ratio": 0.05}
     loose, tight = (logistic_path(PROBLEM.X, PROBLEM.y, tol=tol, **options) for tol in (1e-5, 1e-9))
     unmoved = loose.n_iter_ == 0
     assert unmoved[1:].any()
