@@ -28,7 +28,7 @@ report: .venv/.installed-report ## the comparison report: report/index.html and 
 	$(BIN)/python -m bench.report
 
 test: lint asv-check ## lint, check the benchmark suite, run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@echo "The tests of scikit-learn itself, with our class in place of theirs:"
 	$(BIN)/python -m pytest -c tests/sklearn.ini
 	$(BIN)/python -m pytest -c tests/sklearn_users.ini

@@ -108,7 +108,8 @@ class Screen:
             coef = np.zeros(objective.shape)
             coef[..., self._index] = result.coef
             self._estimated = None
-            look = self._rough_look(objective, penalty, coef, chosen)
+            with one_blas_thread:  # others would spin beside the next passes
+                look = self._rough_look(objective, penalty, coef, chosen)
             value, gradient, certain = look or (*objective.value_gradient(coef), False)
             memory.at = coef, *objective.with_l2(coef, value, gradient, -1.0)
             # Where the others are certain to stay at zero, all that is to be told is about the chosen columns.
@@ -261,7 +262,8 @@ class _Looks:
         doubtful = self._doubtful(derivatives, coordinates, shares, size, l1, held)
         if np.count_nonzero(doubtful) > FEW * len(doubtful) and size > 0.0:
             direction = rest / size
-            along = self._single_derivatives(direction * self._roots, coordinates.means)
+            along = direction * self._roots
+            along = self._single.rows_times(along, np.float32, SUMMED) - coordinates.means * along.sum()
             objective.n_passes += 1.0
             self._directions = np.vstack([self._directions[-LOOKS + 1 :], direction])
             self._derivatives = np.vstack([self._derivatives[-LOOKS + 1 :], along])
@@ -274,10 +276,6 @@ class _Looks:
         rounding = (SUMMED + 4.0) * ROUNDING * float(np.abs(shares).sum())
         error = size * coordinates.spread + rounding * np.sqrt(coordinates.mean_squares)
         return (np.abs(derivatives) + error > l1) & ~held
-
-    def _single_derivatives(self, slopes, means):
-        with one_blas_thread:
-            return self._single.rows_times(slopes, np.float32, SUMMED) - means * slopes.sum()
 
 
 class _Solved(NamedTuple):

@@ -12,7 +12,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 hypothesis.settings.register_profile("fastlogreg", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("fastlogreg")
 
-#: Files that take a minute or more in one worker: begun last, they would keep the other one waiting.
+#: Files that take minutes in one worker, begun last, would keep the other one waiting, as in xdist's own order.
 LONG = {"test_process", "test_cache", "test_wide"}
 
 
