@@ -55,7 +55,7 @@ def _newton_move(block, slope):
     """Return -block⁻¹ slope; None where block, which is overwritten, is not even positive semidefinite.
 
     Where it is singular but for rounding, as along a shift of all classes of a column that no penalty holds, with a
-    little more on its diagonal: sweeps alone took prox-newton 200 steps where this takes 7.
+    little more on its diagonal: sweeps alone took prox-newton up to 79 steps where it takes 5.
     """
     diagonal = np.diag(block).copy()
     for more, lower in ((0.0, 1), (SINGULAR, 0)):  # what one factor leaves of the block, the other one begins with
