@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 import naive
-from fastlogreg import logistic_path, screening
+from fastlogreg import logistic_path, looks, screening
 from fastlogreg.design import as_design
 from fastlogreg.objective import LogisticObjective
 from problems import drawn
@@ -91,14 +91,14 @@ def test_derivatives_that_are_not_doubtful_are_within_the_strength(weighted, mon
     X, y = PROBLEM.X + 3.0, PROBLEM.y.astype(float)
     weight = random.choice([0.0, 0.5, 2.0], len(y)) if weighted else None
     objective = LogisticObjective(as_design(X), y, weight=weight)
-    looks, exactly = screening._Looks(objective), []
+    seen, exactly = looks.Looks(objective), []
     l1 = np.full(X.shape[1], 0.3)
     held = np.arange(X.shape[1]) < 5
     direction = random.normal(size=X.shape[1] + 1) * 0.01
     for step in range(30):
         slopes = objective.row_terms(objective.predictors((1.0 + 0.03 * step) * direction)[:, 0])[1]
         before = objective.n_passes
-        derivatives, doubtful = looks.at(objective, slopes, l1, held)
+        derivatives, doubtful = seen.at(objective, slopes, l1, held)
         exactly.append(objective.n_passes > before)
         exact = np.abs(X.T @ slopes - objective.coordinates.means * slopes.sum())
         assert (exact[~doubtful & ~held] <= l1[~doubtful & ~held]).all()
@@ -126,15 +126,15 @@ def test_known_gradients_cost_no_pass():
 def test_columns_outside_are_looked_at_in_float32(rounding, monkeypatch):
     """And those whose derivative is within rounding of the penalty once more, which a coarser one makes many."""
     if rounding is not None:
-        monkeypatch.setattr(screening, "ROUNDING", rounding)
-    looks = []
+        monkeypatch.setattr(looks, "ROUNDING", rounding)
+    whole_looks = []
     whole = LogisticObjective.value_gradient
 
     def counted(self, *arguments, **options):
-        looks.append(self.design.shape[1] == PROBLEM.X.shape[1])
+        whole_looks.append(self.design.shape[1] == PROBLEM.X.shape[1])
         return whole(self, *arguments, **options)
 
     monkeypatch.setattr(LogisticObjective, "value_gradient", counted)
     path = logistic_path(PROBLEM.X, PROBLEM.y, l1_ratio=1.0, n_alphas=25, alpha_min_ratio=0.2)
-    assert sum(looks) <= 5
+    assert sum(whole_looks) <= 5
     assert worst_violation(path, PROBLEM, 1.0) <= 1e-8 * (1 + 1e-6)
