@@ -30,6 +30,7 @@ BEGIN, END = "<!-- shapes:begin -->", "<!-- shapes:end -->"
 OURS = "fastlogreg auto"
 DEFAULT = (1e-8,)  # its tol where none is given
 HOPELESS = 3.0  # times the fastest rival: not the best of them
+SHORT = 5_000_000  # entries of X with which a fit is so short that three runs tell little
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ def contest(workload, seeds, names, tell):
                 if rival.name in names
             ],
             budget_seconds=workload.budget,
-            repeats=9 if X.shape[0] * X.shape[1] < 1e5 else 3,
+            repeats=9 if X.size < SHORT else 3,  # the size of a sparse array is the number of its entries
             hopeless=HOPELESS,
             progress=lambda text, seed=seed: tell(f"{workload.name}, seed {seed}: {text}"),
         )

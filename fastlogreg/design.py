@@ -266,7 +266,7 @@ class ArrayDesign:
 
     def largest(self, columns):
         """Return the largest magnitude in each of some columns."""
-        if isinstance(self.X, CSR):
+        if isinstance(self.X, CSR) and len(columns):  # SciPy looks at all entries for no column, too
             return np.asarray(abs(_matrix(self.X)[:, columns]).max(axis=0).todense()).ravel()
         largest = np.zeros(len(columns))
         for first in range(0, self.shape[0] if len(columns) else 0, LOOK_ROWS):

@@ -52,10 +52,10 @@ def check_X(estimator, X, *, reset=False):
 def check_X_y(estimator, X, y, *, order=None, reset=True):
     """Return X as check_X does, and y as labels of one dimension, which `encode` looks at."""
     plain_y = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in NUMBERS and y.dtype.isnative
-    if reset and order is None and plain_y and _plain(estimator, X) and len(X) == len(y):
+    if reset and order is None and plain_y and _plain(estimator, X) and X.shape[0] == len(y):
         estimator.n_features_in_ = X.shape[1]
-        return X, y
-    X, y = _validated(estimator, X, y, reset=reset, order=order)
+    else:
+        X, y = _validated(estimator, X, y, reset=reset, order=order)
     if scipy.sparse.issparse(X) and not X.has_canonical_format:
         X = X.copy()  # or the squares of entries in parts would not be those of their sums
         X.sum_duplicates()
@@ -64,8 +64,12 @@ def check_X_y(estimator, X, y, *, order=None, reset=True):
 
 def _plain(estimator, X):
     """Whether X needs no conversion and no message: scikit-learn's checks take 0.3 ms, longer than many a fit."""
-    plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in FLOATS and X.size > 0
-    return plain and not hasattr(estimator, "feature_names_in_")
+    sparse = scipy.sparse.issparse(X) and X.format == "csr"
+    plain = (sparse or type(X) is np.ndarray) and X.ndim == 2 and X.dtype in FLOATS and min(X.shape) > 0
+    plain = plain and not hasattr(estimator, "feature_names_in_")
+    if plain and sparse:
+        check_indices(X)
+    return plain
 
 
 def _validated(estimator, X, *y, **options):
