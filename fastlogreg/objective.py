@@ -247,11 +247,13 @@ class LogisticObjective:
         n_rows, n_columns = self.design.shape
         if not self.binary or self.design.runs is not None:
             return None
-        common = 0.0 if self._y.mean() < 0.5 else 1.0
-        rare = np.flatnonzero(self._y != common)
+        share = self._y.mean() if self._weight.size else self.positive_share
+        n_rare = n_rows * min(share, 1.0 - share)
         n_others = int(n_rows * min(ENRICHED_DOUBLES / n_columns, 0.5 / SAMPLE_PART))
-        if not max(1, RARE * len(rare), NEIGHBOURS * self.n_coef) <= n_others:
+        if not max(1, RARE * n_rare, NEIGHBOURS * self.n_coef) <= n_others:
             return None
+        common = 0.0 if share < 0.5 else 1.0
+        rare = np.flatnonzero(self._y != common)
         edges = np.arange(n_others // NEIGHBOURS + 1) * n_rows // (n_others // NEIGHBOURS)
         starts = np.random.default_rng(0).integers(edges[:-1], edges[1:] - NEIGHBOURS + 1)
         others = (starts[:, None] + np.arange(NEIGHBOURS)).ravel()
@@ -507,8 +509,9 @@ class LogisticObjective:
         gradient[..., :-1] += sign * self.l2 * coef[..., :-1]
         return loss + sign * 0.5 * float(np.sum(self.l2 * coef[..., :-1] ** 2)), gradient
 
+    @functools.cached_property
     def positive_share(self):
-        """Return the share of the second of two classes in the weight of the rows."""
+        """Share of the second of two classes in the weight of the rows."""
         runs = [(None, None)] if self.design.runs is None else self.design.runs
         weight, y = self._weight, self._y
         total = sum(inner_products(weight[a:b], y[a:b]) if weight.size else y[a:b].sum() for a, b in runs)

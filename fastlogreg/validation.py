@@ -195,9 +195,10 @@ def _encode_numbers(y):
     low, high = y.min(), y.max()
     if y.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
         name_label(y)
+    if y.dtype.kind in "iu" and int(high) == int(low) + 1:  # nothing lies between
+        return np.array([low, high], dtype=y.dtype), np.equal(y, high, out=np.empty(len(y)))
     is_high = y == high
-    adjacent = y.dtype.kind in "iu" and int(high) == int(low) + 1  # nothing lies between
-    if adjacent or np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y):
+    if np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y):
         return np.array([low, high], dtype=y.dtype), is_high.astype(np.float64)
     whole = y.dtype.kind != "f" or not np.mod(y, 1).any()
     if not whole or int(high) - int(low) > max(SPAN, 4 * len(y)):

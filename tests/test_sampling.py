@@ -243,7 +243,7 @@ def test_all_rare_events_are_in_their_sample():
     sample = objective.enriched()
     assert sample.design.shape[0] < n_rows / 4
     np.testing.assert_allclose(sample.total_weight, objective.total_weight)
-    np.testing.assert_allclose(sample.positive_share(), objective.positive_share())
+    np.testing.assert_allclose(sample.positive_share, objective.positive_share)
     result = newton(objective, np.zeros(p + 1), tol=1e-9, max_iter=100)
     assert_optimal(X, y, result.coef, weight=weight, l2=1e-6)
     balanced = LogisticObjective(as_design(X), (X[:, 0] > 0).astype(np.float64))

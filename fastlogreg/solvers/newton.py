@@ -208,7 +208,7 @@ def _inverse_for_all(objective, sample, curvature):
 
 def sampling_error(objective, n_sampled, part):
     """Return a part of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)."""
-    share = objective.positive_share() if objective.binary else 0.5
+    share = objective.positive_share if objective.binary else 0.5
     share = min(max(share, 1e-6), 1.0 - 1e-6)
     return part * 2.0 * float(np.sqrt(share * (1.0 - share) / n_sampled))
 
@@ -218,7 +218,7 @@ def at_odds(objective, start):
     if not (objective.binary and objective.fit_intercept) or start.any():
         return start
     coef = start.copy()
-    coef[-1] = _logit(objective.positive_share())
+    coef[-1] = _logit(objective.positive_share)
     return coef
 
 
@@ -231,7 +231,7 @@ def with_odds_of(objective, sample, coef):
     if not (objective.binary and objective.fit_intercept):
         return coef
     coef = coef.copy()
-    coef[-1] += _logit(objective.positive_share()) - _logit(sample.positive_share())
+    coef[-1] += _logit(objective.positive_share) - _logit(sample.positive_share)
     return coef
 
 
