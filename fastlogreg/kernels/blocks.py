@@ -6,7 +6,6 @@ The implementation is chosen by the type of X, by numba at compile time and by P
 """
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -14,6 +13,7 @@ from fastlogreg.kernels import csr, lanes
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
+from fastlogreg.kernels.vectors import ask
 
 
 def _implementation(X, choices):
@@ -71,22 +71,17 @@ def _block_rows(X):
 
 # --- prefetch ---------------------------------------------------------------------------------------------------
 
-# While a Hessian is worked on in cache, the hardware prefetcher sleeps, so the next block is asked for meanwhile. A
-# gradient does without: see lanes.py.
+# While a Hessian is worked on in cache, the hardware prefetcher sleeps, so the next block is asked for meanwhile, as it
+# is by the passes of lanes.py. Those over columns in F order, of long runs, gained nothing.
 LINE = 64  # bytes
 
 
 @intrinsic
 def _prefetch_line(typingctx, address):
-    """Ask for the cache line at an address; harmless whatever the address is."""
+    """See vectors.ask."""
 
     def codegen(context, builder, signature, args):
-        pointer = builder.inttoptr(args[0], ir.PointerType(ir.IntType(8)))
-        i32 = ir.IntType(32)
-        prefetch = builder.module.declare_intrinsic(
-            "llvm.prefetch", [pointer.type], ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
-        )
-        builder.call(prefetch, [pointer, i32(0), i32(3), i32(1)])
+        ask(builder, args[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen

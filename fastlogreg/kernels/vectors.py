@@ -18,6 +18,20 @@ def _vector_bytes():
 VECTOR = _vector_bytes()  # in bytes
 
 
+def ask(builder, address):
+    """Ask for the cache line at an address, into the second level; harmless whatever the address is.
+
+    Into the first level, as llvm.prefetch is mostly used, passes took 1.1 to 1.3 times as long on a Zen 4, longer than
+    without, and Hessians 1.1 to 1.2 times.
+    """
+    pointer = builder.inttoptr(address, ir.PointerType(ir.IntType(8)))
+    i32 = ir.IntType(32)
+    prefetch = builder.module.declare_intrinsic(
+        "llvm.prefetch", [pointer.type], ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
+    )
+    builder.call(prefetch, [pointer, i32(0), i32(2), i32(1)])
+
+
 class Emitter:
     """Emits loads, stores and multiply-adds of vectors of one element type at addresses that are int64."""
 
