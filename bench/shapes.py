@@ -26,6 +26,7 @@ from bench.speed import Row, in_turns, markdown, measure, replace_block, shown, 
 from fastlogreg.kernels.predict import loss_slope
 
 HERE = Path(__file__).parent
+PATH = HERE / "shapes.md"
 BEGIN, END = "<!-- shapes:begin -->", "<!-- shapes:end -->"
 OURS = "fastlogreg auto"
 DEFAULT = (1e-8,)  # its tol where none is given
@@ -179,11 +180,16 @@ def main():
             for row in measure({name: groups[name]}, tell):
                 rows.append(row)
                 print(f"{row.what}: {row.figure} ({row.bar}), {row.ours} against {row.theirs}; {row.note}", flush=True)
+                write(updated(PATH, rows, "bench.shapes"))  # an hour of measuring is not to be lost
     Console().print(shown(rows))
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
-    path = HERE / "shapes.md"
-    text = updated(path, rows, "bench.shapes") if arguments.only else markdown(rows, "bench.shapes")
-    path.write_text(text)
+    if not arguments.only:
+        write(markdown(rows, "bench.shapes"))
+
+
+def write(text):
+    """Put the table to its file and to the README."""
+    PATH.write_text(text)
     replace_block(HERE.parent / "README.md", text, BEGIN, END)
 
 
