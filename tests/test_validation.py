@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastlogreg import LogisticRegression
@@ -69,6 +70,25 @@ def test_nearly_as_many_classes_as_rows():
             check(np.arange(30))
         found.append([str(warning.message) for warning in caught])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("storage", [np.array, np.asfortranarray, scipy.sparse.csr_array, scipy.sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_needs_no_conversion_is_left_alone(storage, dtype, monkeypatch):
+    def looked(*args, **options):
+        raise AssertionError("looked at")
+
+    X = storage(RNG.integers(-2, 3, (60, 4)).astype(dtype))
+    y = np.arange(60) % 2
+    expected = LogisticRegression().fit(X, y)
+    labels = expected.predict(X)
+    monkeypatch.setattr("fastlogreg.validation.validate_data", looked)
+    monkeypatch.setattr("scipy.sparse.csr_array.__abs__", looked)
+    model = LogisticRegression().fit(X, y)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    np.testing.assert_array_equal(model.predict(X), labels)
+    with pytest.raises(AssertionError, match="looked at"):
+        LogisticRegression().fit(X.astype(np.int64), y)
 
 
 def test_names_of_an_earlier_fit_are_forgotten():
