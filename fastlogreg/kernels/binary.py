@@ -119,7 +119,7 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
         last = min(first + size, stop)
         m = last - first
         eta, e, slope = work[0, :m], work[1, :m], work[2, :m]
-        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, coef, eta, True)
         add_rows(offset, first, eta)
         set_slope(eta, y[first:last], e, slope)
         scale_rows(weight, first, slope)
@@ -156,7 +156,7 @@ def _set_terms(eta, y, weight, offset, first, e, slope, root):
 def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
     eta, e, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
-    block_eta(X, first, last, coef, eta)
+    block_eta(X, first, last, coef, eta, True)
     _set_terms(eta, y[first:last], weight, offset, first, e, slope, root[:m])
     add_block_gradient(X, first, last, slope, gradient)
     gradient[n_features(X)] += total(slope)
@@ -234,8 +234,8 @@ def hessian_product_rows(X, y, weight, offset, out_curvature, coef, vector, star
         last = min(first + size, stop)
         m = last - first
         eta, along, slope = work[0, :m], work[1, :m], work[2, :m]
-        block_eta(X, first, last, coef, eta)
-        block_eta(X, first, last, vector, along)
+        block_eta(X, first, last, coef, eta, True)
+        block_eta(X, first, last, vector, along, False)
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], slope)
         scale_rows(weight, first, slope)
@@ -263,7 +263,7 @@ def curvature_product_rows(X, curvature, vector, start, stop, work, out):
     for first in range(start, stop, size):
         last = min(first + size, stop)
         slope = work[: last - first]
-        block_eta(X, first, last, vector, slope)
+        block_eta(X, first, last, vector, slope, True)
         scale_rows(curvature, first, slope)
         add_block_gradient(X, first, last, slope, out)
         out[-1] += total(slope)
@@ -289,7 +289,7 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
         last = min(first + size, stop)
         m = last - first
         eta, curvature = work[0, :m], work[1, :m]
-        block_eta(X, first, last, coef, eta)
+        block_eta(X, first, last, coef, eta, False)
         add_rows(offset, first, eta)
         set_curvature(eta, y[first:last], curvature)
         scale_rows(weight, first, curvature)

@@ -104,8 +104,8 @@ def _prefetch(address, n_bytes):
 
 
 @kernel
-def _eta_c(X, first, last, coef, eta):
-    done = lanes.set_eta(X, first, last - first, coef, eta)
+def _eta_c(X, first, last, coef, eta, ahead):
+    done = lanes.set_eta(X, first, last - first, coef, eta, ahead)
     for i in range(first + done, last):
         x = X[i]
         s = 0.0
@@ -116,7 +116,7 @@ def _eta_c(X, first, last, coef, eta):
 
 # Eight columns at once made no difference at up to 100 columns, and at 500 a pass a sixth slower.
 @kernel
-def _eta_f(X, first, last, coef, eta):
+def _eta_f(X, first, last, coef, eta, ahead):
     n_columns = X.shape[1]
     eta[:] = coef[n_columns]
     m = last - first
@@ -136,15 +136,15 @@ def _eta_f(X, first, last, coef, eta):
 _ETA = _eta_c, _eta_f, csr.set_eta
 
 
-def block_eta(X, first, last, coef, eta):
-    """Set eta = X[first:last] @ coef[:-1] + coef[-1]."""
-    _implementation(X, _ETA)(X, first, last, coef, eta)
+def block_eta(X, first, last, coef, eta, ahead):
+    """Set eta = X[first:last] @ coef[:-1] + coef[-1]; ahead: whether the block is read again, see lanes.py."""
+    _implementation(X, _ETA)(X, first, last, coef, eta, ahead)
 
 
 @overload(block_eta)
-def _block_eta(X, first, last, coef, eta):
+def _block_eta(X, first, last, coef, eta, ahead):
     chosen = _implementation(X, _ETA)
-    return lambda X, first, last, coef, eta: chosen(X, first, last, coef, eta)
+    return lambda X, first, last, coef, eta, ahead: chosen(X, first, last, coef, eta, ahead)
 
 
 # --- gradient ---------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def plus_product(s, x, c):
 
 
 @kernel
-def set_eta(X, first, last, coef, eta):
+def set_eta(X, first, last, coef, eta, ahead):
     """See blocks.block_eta; the hardware follows the runs of entries by itself."""
     intercept = coef[X.n_features]
     for i in range(first, last):

@@ -175,7 +175,7 @@ def cost_rows(X, y, weight, coef, gradient, start, stop, work, out):
         if not weight.size and fused_pass(X, y, coef, first, last, out):
             continue
         eta, slope = work[0, : last - first], work[1, : last - first]
-        block_eta(X, first, last, coef[0], eta)
+        block_eta(X, first, last, coef[0], eta, True)
         if weight.size:
             set_weighted_slope(eta, y[first:last], weight[first:last], slope, out)
         else:

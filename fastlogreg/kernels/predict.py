@@ -17,7 +17,7 @@ from fastlogreg.kernels.multinomial import set_softmax
 @kernel
 def set_eta(X, offset, coef, k, first, last, eta):
     """Set eta = X coef[k] + intercept + offset of rows first … last - 1, and return how many are not finite."""
-    block_eta(X, first, last, coef[k], eta)
+    block_eta(X, first, last, coef[k], eta, False)
     if offset.size:
         for i in range(last - first):
             eta[i] += offset[first + i, k]
