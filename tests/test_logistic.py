@@ -321,6 +321,19 @@ def test_predictions_equal_the_twin(X, y):
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1.0, rtol=1e-15)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("storage", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
+def test_predictions_of_several_blocks_a_thread(storage, n_classes):
+    X = np.random.default_rng(0).standard_normal((60_001, 2))
+    y = np.arange(len(X)) % n_classes
+    model = LogisticRegression(n_jobs=1).fit(X, y)
+    many = storage(X)
+    eta = naive.decision(X, parameters(model))
+    np.testing.assert_allclose(model.decision_function(many), eta, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(model.predict_proba(many), naive.probability(eta), rtol=1e-12)
+    np.testing.assert_allclose(model.predict_log_proba(many), naive.log_probability(eta), rtol=1e-11, atol=1e-14)
+
+
 def test_threshold():
     model = LogisticRegression().fit(X, np.array(["no", "yes"])[Y])
     chance = model.predict_proba(X)[:, 1]
