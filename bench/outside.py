@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
 
 
 class Absent(Exception):
@@ -21,25 +22,38 @@ class OverTime(Absent):
     """A rival took longer than it was given."""
 
 
-# The data file holds n, p, X by columns, y, and then what the task is: strengths or folds.
+# The data file holds n, p, the number of entries of a sparse X or 0, X by columns (a sparse one as the starts of its
+# columns, rows and values of its entries), y, and then what the task is: strengths or folds.
 READ = """
 suppressMessages(library(glmnet))
 arguments <- commandArgs(TRUE)
 data <- file(arguments[1], "rb")
 n <- readBin(data, "double", 1)
 p <- readBin(data, "double", 1)
-x <- matrix(readBin(data, "double", n * p), n, p)
+entries <- readBin(data, "double", 1)
+if (entries > 0) {
+    starts <- readBin(data, "double", p + 1)
+    rows <- readBin(data, "double", entries)
+    x <- Matrix::sparseMatrix(rows, p = starts, x = readBin(data, "double", entries), dims = c(n, p), index1 = FALSE)
+} else {
+    x <- matrix(readBin(data, "double", n * p), n, p)
+}
 y <- readBin(data, "double", n)
 more <- readBin(data, "double", n + 1000)
 """
 # Strengths are given, so that no path ends early; "modified.Newton" bounds the Hessian in place of finding it.
+# Several classes are written one after the other at every strength.
 PATH = (
     READ
     + """
-time <- system.time(found <- glmnet(x, y, family = "binomial", lambda = more, standardize = FALSE, maxit = 1e8,
+family <- if (max(y) > 1) "multinomial" else "binomial"
+time <- system.time(found <- glmnet(x, as.factor(y), family = family, lambda = more, standardize = FALSE, maxit = 1e8,
                                     alpha = as.numeric(arguments[3]), thresh = as.numeric(arguments[4]),
                                     type.logistic = arguments[5]))
-writeBin(as.numeric(rbind(as.matrix(found$beta), found$a0)), arguments[2])
+beta <- if (is.list(found$beta)) found$beta else list(found$beta)
+a0 <- matrix(found$a0, nrow = length(beta))
+of_class <- function(k) rbind(as.matrix(beta[[k]]), a0[k, ])
+writeBin(as.numeric(do.call(rbind, lapply(seq_along(beta), of_class))), arguments[2])
 cat("SECONDS", time[["elapsed"]], "\\n")
 """
 )
@@ -56,11 +70,17 @@ cat("SECONDS", time[["elapsed"]], "\\n")
 )
 ADELIE = """
 import sys, time
-import adelie, numpy as np
+import adelie, numpy as np, scipy.sparse
 data, out, l1_ratio, tol, threads = sys.argv[1:]
 data = np.fromfile(data)
-n, p = map(int, data[:2])
-X, y, alphas = data[2 : 2 + n * p].reshape(p, n).T, data[2 + n * p : 2 + n * p + n], data[2 + n * p + n :]
+n, p, entries = map(int, data[:3])
+X, y, alphas = np.split(data[3:], np.cumsum([p + 1 + 2 * entries if entries else n * p, n]))
+if entries:
+    starts, rows, values = np.split(X, [p + 1, p + 1 + entries])
+    X = scipy.sparse.csc_matrix((values, rows.astype(np.int32), starts.astype(np.int32)), shape=(n, p))
+    X = adelie.matrix.sparse(X, n_threads=int(threads))
+else:
+    X = X.reshape(p, n).T
 start = time.perf_counter()
 found = adelie.grpnet(X=X, glm=adelie.glm.binomial(y=y), lmda_path=alphas, alpha=float(l1_ratio), tol=float(tol),
                       irls_tol=float(tol), n_threads=int(threads), early_exit=False, progress_bar=False)
@@ -74,8 +94,12 @@ def write(folder, X, y, more):
     """Write a problem into a folder, and return the path of the file."""
     path = Path(folder) / "data"
     with path.open("wb") as file:
-        np.array(X.shape, dtype=np.float64).tofile(file)
-        for values in (X.T, y, more):
+        if scipy.sparse.issparse(X):
+            columns = X.tocsc()
+            parts = [*X.shape, X.nnz], columns.indptr, columns.indices, columns.data
+        else:
+            parts = [*X.shape, 0], X.T
+        for values in (*parts, y, more):
             np.ascontiguousarray(values, dtype=np.float64).tofile(file)
     return path
 

@@ -7,13 +7,15 @@ Each row is one workload: single fits with an L1 or elastic-net penalty on the m
 fastlogreg with its default tol against each rival's fastest tolerance that comes within a relative 1e-7 of the best
 objective known, which is computed here. Fits take turns, on fresh copies, warmed; medians count. A rival that is not
 installed, refuses, fails or runs over the budget is a named line, and so is one that takes several times what another
-needed: it is not the best of them. `--only NAME` (a prefix) measures less and writes those rows of the file alone.
+needed: it is not the best of them. glmnet and adelie run, and are timed, in processes of their own. `--only NAME` (a
+prefix) measures less and writes those rows of the file alone.
 """
 
 import argparse
 import gc
 import importlib
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -24,7 +26,7 @@ import numpy as np
 import scipy.sparse
 from rich.console import Console
 
-from bench import data, rivals
+from bench import data, outside, rivals
 from bench.speed import Row, markdown, shown, updated, words
 from fastlogreg import LogisticRegression
 
@@ -86,32 +88,65 @@ def _sklearn(solver):
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What a rival found in a process of its own, and the seconds it took there."""
+
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    seconds: float
+
+
+def _found(run, steps, X, y, alpha):
+    """Run on a file, along `steps` strengths of which the last is alpha."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = outside.write(folder, X, y, alpha * np.geomspace(10.0 if steps > 1 else 1.0, 1.0, steps))
+        seconds, coefs = run(file)
+    coef = coefs.reshape(steps, -1, X.shape[1] + 1)[-1]
+    return _Found(coef[:, :-1], coef[:, -1], seconds)
+
+
+def _glmnet(steps):
+    def fit(X, y, alpha, l1_ratio, tol, max_iter):
+        return _found(lambda file: outside.glmnet(outside.PATH, file, l1_ratio, tol, "Newton"), steps, X, y, alpha)
+
+    return fit
+
+
+def _adelie(X, y, alpha, l1_ratio, tol, max_iter):
+    return _found(lambda file: outside.adelie(file, l1_ratio, tol, 2), 1, X, y, alpha)
+
+
+@dataclass(frozen=True)
 class Rival:
     """A library's solver: its name, what to import, and how to fit (X, y, alpha, l1_ratio, tol, max_iter).
 
     `interruptible`: an alarm can stop a fit; else its iterations are capped by what one of them took. `refuses` says
-    why it takes no part. `columns` are the most that it can take.
+    why it takes no part. `columns` are the most that it can take. `startup` are the most seconds that it may take
+    beside the fit, in a process of its own.
     """
 
     name: str
     module: str
     fit: Callable | None
     multinomial: bool = False
+    several: str = ""  # why it does not take several classes
     elastic_net: bool = True
     interruptible: bool = True
     columns: int = 10**9
     ladder: tuple[float, ...] = tuple(10.0**-k for k in range(2, 10))
     refuses: str = ""
+    startup: float = 0.0
 
     def refusal(self, workload, X, y):
         """Why it does not take the problem, or an empty string."""
         if X.shape[1] > self.columns:
             return "its Hessian of all columns does not fit"
         if y.max() > 1 and not self.multinomial:
-            return "two classes only"
+            return self.several or "two classes only"
         return self.refuses if workload.l1_ratio == 1.0 or self.elastic_net else "no elastic net"
 
 
+THRESHES = tuple(10.0**-k for k in range(5, 14))
 RIVALS = (
     Rival("glum", "glum", _glum, columns=20_000),
     Rival("skglm ProxNewton", "skglm", _skglm("ProxNewton")),
@@ -119,6 +154,9 @@ RIVALS = (
     Rival("celer", "celer", None, refuses="no intercept in its LogisticRegression (0.7.4)"),
     Rival("scikit-learn liblinear", "sklearn", _sklearn("liblinear"), elastic_net=False, interruptible=False),
     Rival("scikit-learn saga", "sklearn", _sklearn("saga"), multinomial=True, interruptible=False),
+    Rival("glmnet", "bench.outside", _glmnet(1), multinomial=True, ladder=THRESHES, startup=60.0),
+    Rival("glmnet, five strengths", "bench.outside", _glmnet(5), multinomial=True, ladder=THRESHES, startup=60.0),
+    Rival("adelie", "bench.outside", _adelie, several="classes in groups only", ladder=THRESHES, startup=60.0),
 )
 OURS = Rival("fastlogreg", "fastlogreg", _ours, True, ladder=(1e-8,))
 HOPELESS = 3.0  # times the fastest rival that reached the target: not the best of them
@@ -182,11 +220,12 @@ class Entry:
         """Fit once on fresh copies, and return the seconds."""
         X, y = X.copy(), y.copy()
         gc.collect()
-        with warnings.catch_warnings(), rivals.alarm(limit if self.rival.interruptible else None):
+        alarm = limit + self.rival.startup if limit is not None and self.rival.interruptible else None
+        with warnings.catch_warnings(), rivals.alarm(alarm):
             warnings.simplefilter("ignore")  # a loose tolerance is a rung of the ladder
             start = time.perf_counter()
             model = self.rival.fit(X, y, workload.alpha, workload.l1_ratio, tol, max_iter)
-            seconds = time.perf_counter() - start
+            seconds = getattr(model, "seconds", time.perf_counter() - start)
         self.times.setdefault(tol, []).append(seconds)
         self.objectives[tol] = objective(X, y, _coef(model), workload.alpha, workload.l1_ratio)
         return seconds
