@@ -344,21 +344,25 @@ def race(
     iterations are capped and the next rung is expected to be as much slower than the last as that was than the one
     before.) Those who reach the target repeat their rungs, `repeats` runs in all, in rotated order; medians count.
     Where only the fastest counts, fits that take `hopeless` times what another library needed to reach the target are
-    stopped. `progress(text)` is told what runs.
+    stopped, ladders end well within the target, and only rungs that reach it are repeated. `progress(text)` is told
+    what runs.
     """
     y = np.asarray(y).astype(np.int64)
     # The optimum is known before the race, so that a ladder can end: from ours, by code that shares nothing with it.
     best, best_coef = polish(X, y, RIVALS[0].fit(X, y, C, 1e-11, max_iter, fit_intercept), C, fit_intercept)
+    first_best, far_enough = best, 0.01 if np.isinf(hopeless) else 0.5  # of the target
     fastest = np.inf  # fit of another library than ours that reached the target
     entries = [_line_up(rival, X, y, C, fit_intercept, budget_seconds, max_iter) for rival in rivals]
     racing = [entry for entry in entries if entry.status == "running"]
     for sweep in range(repeats):
         if sweep == 1:
-            racing = [e for e in racing if any(r.objectives[0] - best <= target * abs(best) for r in e.rungs)]
+            racing = [e for e in racing if any(_reaches(rung, best, target) for rung in e.rungs)]
         for level in range(max((len(entry.rival.ladder) for entry in racing), default=0)):
             turn = (sweep + level) % len(racing)
             for entry in racing[turn:] + racing[:turn]:
                 if not (entry.may_climb(level, budget_seconds) if sweep == 0 else level < len(entry.rungs)):
+                    continue
+                if sweep > 0 and np.isfinite(hopeless) and not _reaches(entry.rungs[level], best, target):
                     continue
                 if progress:
                     progress(f"{entry.rival.name}, tol {entry.rival.ladder[level]:.0e}, run {sweep + 1} of {repeats}")
@@ -374,12 +378,18 @@ def race(
                     best, best_coef = value, coef
                 if value - best <= target * abs(best) and entry.rival.library != "fastlogreg":
                     fastest = min(fastest, entry.rungs[level].seconds)
-                if sweep == 0 and value - best <= 0.01 * target * abs(best):
+                if sweep == 0 and value - best <= far_enough * target * abs(best):
                     entry.status = "climbed"
-    best = min(best, polish(X, y, best_coef, C, fit_intercept)[0])
+    if first_best - best > 0.01 * target * abs(best):
+        best = min(best, polish(X, y, best_coef, C, fit_intercept)[0])
     for entry in entries:
         _judge(entry, best, target)
     return Race(float(best), target, budget_seconds, entries)
+
+
+def _reaches(rung, best, target):
+    """Whether the first run of a rung came within the target."""
+    return rung.objectives[0] - best <= target * abs(best)
 
 
 def _line_up(rival, X, y, C, fit_intercept, budget, max_iter):

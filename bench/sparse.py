@@ -258,7 +258,7 @@ class Entry:
         self.detail = f"not within {limit:.2g} s"
         try:
             seconds = self.fit(workload, X, y, tol, cap, limit)
-        except Exception as error:
+        except (Exception, rivals.OverTime) as error:
             if not isinstance(error.__cause__ or error, rivals.OverTime):  # numba wraps what interrupts it
                 self.detail = _words(error)
             return False
