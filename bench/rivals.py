@@ -350,7 +350,8 @@ def race(
     y = np.asarray(y).astype(np.int64)
     # The optimum is known before the race, so that a ladder can end: from ours, by code that shares nothing with it.
     best, best_coef = polish(X, y, RIVALS[0].fit(X, y, C, 1e-11, max_iter, fit_intercept), C, fit_intercept)
-    first_best, far_enough = best, 0.01 if np.isinf(hopeless) else 0.5  # of the target
+    only_fastest = np.isfinite(hopeless)
+    first_best, far_enough = best, 0.5 if only_fastest else 0.01  # of the target
     fastest = np.inf  # fit of another library than ours that reached the target
     entries = [_line_up(rival, X, y, C, fit_intercept, budget_seconds, max_iter) for rival in rivals]
     racing = [entry for entry in entries if entry.status == "running"]
@@ -362,7 +363,7 @@ def race(
             for entry in racing[turn:] + racing[:turn]:
                 if not (entry.may_climb(level, budget_seconds) if sweep == 0 else level < len(entry.rungs)):
                     continue
-                if sweep > 0 and np.isfinite(hopeless) and not _reaches(entry.rungs[level], best, target):
+                if sweep > 0 and only_fastest and not _reaches(entry.rungs[level], best, target):
                     continue
                 if progress:
                     progress(f"{entry.rival.name}, tol {entry.rival.ladder[level]:.0e}, run {sweep + 1} of {repeats}")

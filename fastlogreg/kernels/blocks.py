@@ -72,8 +72,8 @@ def _block_rows(X):
 # --- prefetch ---------------------------------------------------------------------------------------------------
 
 # While a Hessian is worked on in cache, the hardware prefetcher sleeps, so the next block is asked for meanwhile, as it
-# is by the passes of lanes.py. Those over columns in F order, of long runs, gained nothing; to ask for
-# the next columns in the loops over rows broke their vectors, and passes took 1.5 to 2.8 times as long.
+# is by the passes of lanes.py. Those over columns in F order, of long runs, gained nothing; to ask for the
+# next columns in the loops over rows broke their vectors, and passes took 1.3 to 2.8 times as long.
 LINE = 64  # bytes
 
 
