@@ -259,7 +259,7 @@ class Entry:
         try:
             seconds = self.fit(workload, X, y, tol, cap, limit)
         except (Exception, rivals.OverTime) as error:
-            if not isinstance(error.__cause__ or error, rivals.OverTime):  # numba wraps what interrupts it
+            if not _is_over_time(error):
                 self.detail = _words(error)
             return False
         if self.objectives[tol] - best <= TARGET * abs(best):
@@ -272,6 +272,11 @@ class Entry:
     def reached(self, best):
         """The tolerance that reaches the target, or None."""
         return next((t for t, value in self.objectives.items() if value - best <= TARGET * abs(best)), None)
+
+
+def _is_over_time(error):
+    """Whether the alarm rang: numba wraps what interrupts it, several times over."""
+    return isinstance(error, rivals.OverTime) or (error.__cause__ is not None and _is_over_time(error.__cause__))
 
 
 def _words(error):
