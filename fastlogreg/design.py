@@ -36,6 +36,8 @@ SAMPLE_PART = 8
 # A sample of the rows is read in so many runs (a power of two, as chunks are), where they are at least so long.
 SAMPLE_RUNS = 64
 RUN_ROWS = 256
+# Rows for each column of which there may be a copy: as large as four Hessians, and runs of them would be short.
+COPIED_ROWS = 4
 
 EMPTY = np.empty(0)
 NO_OFFSET = np.empty((0, 0))
@@ -174,7 +176,8 @@ class ArrayDesign:
         """
         n_total, n_columns = self.shape
         random = np.random.default_rng(0)
-        if n_rows < SAMPLE_RUNS * RUN_ROWS and n_rows * n_columns <= 2 * n_total:
+        small = n_rows <= COPIED_ROWS * n_columns or n_rows * n_columns <= 2 * n_total
+        if n_rows < SAMPLE_RUNS * RUN_ROWS and small:
             edges = np.arange(n_rows + 1) * n_total // n_rows
             index = self._places(random.integers(edges[:-1], edges[1:]))
             return self.rows_at(index), index
@@ -308,18 +311,33 @@ class ArrayDesign:
         taken.shape, taken.runs = (self.shape[0], len(index)), self.runs
         return taken
 
-    def columns(self):
-        """Return a function from indices to columns, as the CSR of their transpose: copies, of all X once if sparse."""
-        by_column = None
+    def columns(self, index):
+        """Return a copy of some columns, as the CSR of their transpose; reads all X where it is sparse."""
         if self.sparse:
-            by_column = _matrix(self.X).tocsc()
-            by_column.sum_duplicates()
+            taken = self._turned(index)
+        else:
+            taken = scipy.sparse.csc_array(self.X[:, index])
+        return CSR(_read_only(taken.data), _read_only(taken.indices), _read_only(taken.indptr), self.shape[0])
 
-        def take(index):
-            taken = scipy.sparse.csc_array(self.X[:, index]) if by_column is None else by_column[:, index]
-            return CSR(_read_only(taken.data), _read_only(taken.indices), _read_only(taken.indptr), self.shape[0])
+    def _turned(self, index):
+        """Return some columns of CSR as CSC: for a fifth of the entries in a quarter of SciPy's time for all of them.
 
-        return take
+        Every thread counts, and then writes, the entries of its rows, which stay in order.
+        """
+        kind, n_rows = self.X.indptr.dtype, self.X.indptr.size - 1
+        place = np.full(self.shape[1], columns.NOWHERE)
+        place[index] = np.arange(len(index))
+        threads = self.threads if self.X.data.size > SERIAL_WORK else 1
+        bounds = split(n_rows, threads)
+        counts = np.empty((threads, len(index)), dtype=kind)
+        columns.count(self.X, place, bounds, counts, threads=threads)
+        ends = np.cumsum(counts.T, dtype=kind).reshape(len(index), threads)
+        indptr = np.append(kind.type(0), ends[:, -1])
+        data, rows = np.empty(indptr[-1], dtype=self.dtype), np.empty(indptr[-1], dtype=kind)
+        columns.turn(self.X, place, bounds, np.ascontiguousarray((ends - counts.T).T), data, rows, threads=threads)
+        taken = scipy.sparse.csc_array((data, rows, indptr), shape=(n_rows, len(index)))
+        taken.sum_duplicates()
+        return taken
 
     def times(self, units, origins=None):
         """Return a design of X with column j, less origins[j] where X is dense, multiplied by units[j]: a copy."""

@@ -10,10 +10,11 @@ from scipy.linalg.blas import dsyrk, ssyrk
 from fastlogreg.design import EMPTY, NO_OFFSET, SAMPLE_PART, Moments
 from fastlogreg.kernels import binary, multinomial, predict
 from fastlogreg.kernels.panels import TILE
+from fastlogreg.kernels.tiles import PANEL_MULTIPLE
 
 # Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
 # the rows of X it came from and those fetched ahead fit beside it.
-PANEL_BYTES = 2**17
+PANEL_BYTES = {np.float64: 2**17, np.float32: 2**18}
 # Largest number of coefficients for which each chunk sums a Hessian of its own in one read of X. Above it, panels of
 # rows are scaled by a kernel and added by BLAS to one shared Hessian: not for speed (see bench/), but because the
 # chunks' partial sums, four at least, would take more memory than the data deserve. (From 300 columns on and below 40
@@ -425,8 +426,7 @@ class LogisticObjective:
             value, gradient, hessian = self._panel_hessian(coef, precision)
         elif self.binary:
             q = _padded(coef.size)
-            # 32 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
-            rows = min(288, max(1, PANEL_BYTES // (8 * 64 * q)) * 64 + 32)
+            rows = self._panel_rows(q, precision)
             padded = np.zeros(q)
             padded[: coef.size] = coef
             sums = self._run(
@@ -553,8 +553,10 @@ class LogisticObjective:
         return values[self._weight > 0.0] if self._weight.size else values
 
     def predictors(self, coef):
-        """Return X coef + intercept, without the offset, (n_samples, 1) or (n_samples, n_classes); one pass."""
+        """Return X coef + intercept, without the offset, (n_samples, 1) or (n_samples, n_classes); at most one pass."""
         coef = np.atleast_2d(coef)
+        if not coef[:, :-1].any():
+            return np.tile(coef[:, -1], (self.design.shape[0], 1))
         eta = np.empty((self.design.shape[0], len(coef)))
         self.n_passes += 1.0
         self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), size=1, work=len(coef))
@@ -661,6 +663,16 @@ class LogisticObjective:
             diagonal[:, -1] = 1.0
         return hessian
 
+    def _panel_rows(self, n_columns, precision):
+        """Return the rows of a panel, all of which count, whether or not a run of rows fills it."""
+        # 32 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
+        rows = min(288, max(1, PANEL_BYTES[precision] // (np.dtype(precision).itemsize * 64 * n_columns)) * 64 + 32)
+        if self.design.runs is None:
+            return rows
+        length = self.design.shape[0] // len(self.design.runs)
+        panels = -(-length // rows)
+        return min(rows, -(-length // (panels * PANEL_MULTIPLE)) * PANEL_MULTIPLE)
+
     def _panel_hessian(self, coef, precision):
         """Return sums of loss, gradient and Hessian, the last by BLAS on panels of scaled rows.
 
@@ -669,20 +681,28 @@ class LogisticObjective:
         """
         q = coef.size
         runs = [(0, self.design.shape[0])] if self.design.runs is None else self.design.runs.tolist()
-        rows = min(PANEL_ROWS, max(stop - start for start, stop in runs))
+        rows = min(PANEL_ROWS, sum(stop - start for start, stop in runs))
         panel = np.empty((rows, q), dtype=precision)
-        single = precision == np.float32
         hessian = np.zeros((q, q), order="F")
         sums = np.zeros(1 + q)
-        pieces = [(at, min(at + PANEL_ROWS, stop)) for start, stop in runs for at in range(start, stop, PANEL_ROWS)]
-        for first, last in pieces:
-            sums += self.design.run(
-                binary.scaled_panel, self.row_values, (coef, panel, first), size=1 + q, between=(first, last)
-            )
-            rows = panel[: last - first].T
-            if single:
-                hessian += ssyrk(1.0, rows)
-            else:
-                hessian = dsyrk(1.0, rows, beta=1.0, c=hessian, overwrite_c=1)
+        filled = 0  # rows of the panel
+        for start, stop in runs:  # many short ones: a product each would take longer to add up than to find
+            at = start
+            while at < stop:
+                end = min(at + rows - filled, stop)
+                shared = coef, panel, at - filled
+                sums += self.design.run(binary.scaled_panel, self.row_values, shared, size=1 + q, between=(at, end))
+                at, filled = end, filled + end - at
+                if filled == rows:
+                    hessian, filled = _add_square(panel, hessian), 0
+        hessian = _add_square(panel[:filled], hessian)
         self.n_passes += 1.0
         return sums[0], sums[1:], hessian[None, None]
+
+
+def _add_square(panel, total):
+    """Return total + panelᵀ panel on and above the diagonal, in place if it may be."""
+    if panel.dtype == np.float64:
+        return dsyrk(1.0, panel.T, beta=1.0, c=total, overwrite_c=1)
+    total += ssyrk(1.0, panel.T)
+    return total

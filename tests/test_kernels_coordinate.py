@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import naive
 from designs import messy_csr
+from fastlogreg import design
 from fastlogreg.design import as_design
 from fastlogreg.kernels import coordinate
 from fastlogreg.kernels.coordinate import LARGEST, TOTAL, column_terms, descend, descend_columns, descend_groups
@@ -72,12 +73,28 @@ def test_terms_of_columns(storage, fit_intercept):
     np.testing.assert_allclose(row_weight, expected, rtol=1e-13)
     index = np.array([1, 4, 6])
     mean, curvature = np.empty(3), np.empty(3)
-    taken = objective.design.columns()(index)
+    taken = objective.design.columns(index)
     column_terms(taken, row_weight, float(row_weight.sum()), float(fit_intercept), mean, curvature)
     hessian = naive.hessian(matrix, coef, problem.weight, problem.offset) / total
     means = hessian[index, -1] / hessian[-1, -1] * fit_intercept
     np.testing.assert_allclose(mean, means, atol=1e-13)
     np.testing.assert_allclose(curvature, np.diag(hessian)[index] - means**2 * hessian[-1, -1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("storage", [np.asarray, np.asfortranarray, scipy.sparse.csr_array, messy_csr])
+def test_columns_taken(storage, threads, dtype, monkeypatch):
+    """Rows are in order, each once, whatever the threads; none of some columns, all of them, and of empty ones."""
+    monkeypatch.setattr(design, "SERIAL_WORK", 0)
+    matrix = np.round(random_problem(40, 7).X).astype(dtype)
+    matrix[:, 2], matrix[5:8] = 0.0, 0.0
+    rows = as_design(storage(matrix), threads)
+    for index in np.array([1, 2, 4, 6]), np.arange(7), np.array([2]), np.arange(0):
+        taken = rows.columns(index)
+        by_column = scipy.sparse.csc_array((taken.data, taken.indices, taken.indptr), shape=(40, len(index)))
+        assert taken.data.dtype == dtype and taken.n_features == 40 and by_column.has_canonical_format
+        np.testing.assert_array_equal(by_column.toarray(), matrix[:, index])
 
 
 @pytest.mark.parametrize("centre", [True, False])
@@ -87,7 +104,7 @@ def test_descent_on_columns(centre):
     matrix, row_weight = np.round(rng.normal(size=(30, 6))), rng.uniform(0.1, 1.0, 30)
     total, start = row_weight.sum(), rng.normal(size=6)
     mean, curvature = np.empty(6), np.empty(6)
-    columns = as_design(matrix).columns()(np.arange(6))
+    columns = as_design(matrix).columns(np.arange(6))
     column_terms(columns, row_weight, total, float(centre), mean, curvature)
     inner, l2, slope = matrix - mean, np.full(6, 0.1), rng.normal(size=6) * 9.0
     low, high, l1, ones = np.full(6, -0.2), np.full(6, np.inf), np.full(6, 3.0), np.ones(6)

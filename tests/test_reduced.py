@@ -85,3 +85,32 @@ def test_steps_that_tell_nothing_change_nothing():
     before = reduced.inner.copy()
     reduced.learn(np.ones((1, 4)), -np.ones((1, 4)))
     np.testing.assert_array_equal(reduced.inner, before)
+
+
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_noise_of_a_sample(n_classes):
+    """All but all of what independent columns have off the diagonal, little of what others have; L2 does not count."""
+    rng = np.random.default_rng(0)
+    n_rows, n_columns = 600, 40
+    rows = rng.normal(size=(n_rows, n_classes, n_columns + 1)) * np.linspace(1.0, 9.0, n_columns + 1)
+    rows[..., -1] = 1.0
+    shared = rows + 2.0 * rng.normal(size=(n_rows, n_classes, 1)) * np.linspace(1.0, 9.0, n_columns + 1)
+    shared[..., -1] = 1.0
+    noises = []
+    for values in rows, shared:
+        values = values.reshape(n_rows, -1)
+        reduced = Reduced(values.T @ values / n_rows + 1e-9 * np.eye(values.shape[1]), n_classes)
+        noises.append(reduced.noise(0.0, n_rows))
+        reduced.add_l2(np.full(n_columns, 3.0))
+        assert reduced.noise(np.full(n_columns, 3.0), n_rows) == pytest.approx(noises[-1])
+    assert noises[0] > 0.9 and noises[1] < 0.1
+    before = reduced.inner.copy()
+    reduced.shrink(0.25)
+    np.testing.assert_allclose(np.diag(reduced.inner), np.diag(before))
+    upper = np.triu_indices(len(before), 1)
+    np.testing.assert_allclose(reduced.inner[upper], 0.75 * before[upper])
+
+
+def test_noise_of_no_or_one_column():
+    for n_columns in 0, 1:
+        assert Reduced(np.eye(n_columns + 1), 1).noise(0.0, 10) == 1.0

@@ -358,14 +358,52 @@ def test_hessians_of_some_rows(name, order, monkeypatch):
     assert found[0].design.shape[0] < 6000
 
 
+@pytest.mark.parametrize("correlated", [False, True])
+def test_independent_columns_need_few_rows(correlated, monkeypatch):
+    """A sample says whether they are; then what it has off the diagonal is mostly noise, and is taken away."""
+    module = sys.modules["fastlogreg.solvers.prox_newton"]
+    monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
+    asked, some_rows = [], module._some_rows
+
+    def noted(objective, chosen, enough):
+        asked.append((len(chosen), enough, some_rows(objective, chosen, enough)))
+        return asked[-1][-1]
+
+    monkeypatch.setattr(module, "_some_rows", noted)
+    problem = drawn(4000, 400, seed=4)
+    if correlated:
+        shared = np.random.default_rng(0).normal(size=(4000, 1))
+        problem = replace(problem, X=problem.X + 2.0 * shared)
+    penalty = Penalty.of(400, 0.002)
+    result = solve(problem, penalty, tol=1e-7)
+    assert_optimal(problem, penalty, result, tol=1e-7)
+    assert result.n_iter <= 14
+    n_chosen, enough, sample = asked[-1]
+    assert n_chosen > 200
+    assert enough == (module.ENOUGH_ROWS if correlated else module.FEW_ROWS)
+    assert (sample.design.shape[0] < 4 * n_chosen) is not correlated
+
+
+def test_rare_events_start_at_their_odds():
+    """From an intercept of zero it takes half as many iterations again."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 60))
+    y = (X[:, :3].sum(axis=1) + rng.logistic(size=3000) > 7.0).astype(np.float64)
+    problem, penalty = Problem(X, y), Penalty.of(60, 1e-3)
+    result = solve(problem, penalty)
+    assert_optimal(problem, penalty, result)
+    share = y.mean()
+    assert result.history[0, 0] == pytest.approx(-share * np.log(share) - (1 - share) * np.log1p(-share))
+
+
 def test_some_rows_have_their_share_of_all_columns(monkeypatch):
     """Those of the working set, or it is all rows."""
     module = sys.modules["fastlogreg.solvers.prox_newton"]
     monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
     problem = rare_column(drawn(6000, 20, seed=4))
     objective = LogisticObjective(as_design(problem.X), problem.y)
-    assert module._some_rows(objective, np.array([0, 3])) is objective
-    assert module._some_rows(objective, np.array([0, 1])).design.shape[0] < 1000
+    assert module._some_rows(objective, np.array([0, 3]), module.ENOUGH_ROWS) is objective
+    assert module._some_rows(objective, np.array([0, 1]), module.ENOUGH_ROWS).design.shape[0] < 1000
 
 
 def test_passes_stay_few():

@@ -38,4 +38,54 @@ def take(X, out_taken, index, bounds):
     for c in prange(bounds.shape[0]):
         for i in range(bounds[c, 0], bounds[c, 1]):
             for k in range(index.size):
-                out_taken[i, k] = X[i, index[k]]
+                out_taken[i, k] = X[i, np.uint64(index[k])]
+
+
+# Entries looked at together; those to be taken are found without a branch, which would be mispredicted.
+PIECE = 512
+ONE, NOWHERE = np.uint64(1), np.uint32(2**32 - 1)
+
+
+@kernel
+def wanted(X, place, first, last, found):
+    """Set found to which of the entries first … last - 1 of CSR are in columns with a place; return how many."""
+    n = np.uint64(0)
+    for k in range(np.uint64(first), np.uint64(last)):
+        found[n] = k
+        n += ONE if place[np.uint64(X.indices[k])] != NOWHERE else np.uint64(0)
+    return n
+
+
+@driver
+def count(X, place, bounds, out_counts):
+    """Set row c of out_counts to the entries of each column taken from CSR rows bounds[c].
+
+    place (n_features,), of uint32, says where among the columns taken a column of X is, or NOWHERE.
+    """
+    work = np.empty((bounds.shape[0], PIECE), dtype=np.uint64)
+    for c in prange(bounds.shape[0]):
+        counts, found = out_counts[c], work[c]
+        for j in range(counts.size):
+            counts[j] = 0
+        stop = X.indptr[bounds[c, 1]]
+        for first in range(X.indptr[bounds[c, 0]], stop, PIECE):
+            for t in range(wanted(X, place, first, min(first + PIECE, stop), found)):
+                counts[place[np.uint64(X.indices[found[t]])]] += 1
+
+
+@driver
+def turn(X, place, bounds, out_next, out_data, out_rows):
+    """Write the entries of the columns taken, those of column j in rows bounds[c] from out_next[c, j] on, as CSC."""
+    work = np.empty((bounds.shape[0], PIECE), dtype=np.uint64)
+    for c in prange(bounds.shape[0]):
+        here, found = out_next[c], work[c]
+        for i in range(bounds[c, 0], bounds[c, 1]):
+            stop = X.indptr[i + 1]
+            for first in range(X.indptr[i], stop, PIECE):
+                for t in range(wanted(X, place, first, min(first + PIECE, stop), found)):
+                    k = found[t]
+                    j = place[np.uint64(X.indices[k])]
+                    at = np.uint64(here[j])
+                    here[j] += 1
+                    out_data[at] = X.data[k]
+                    out_rows[at] = i

@@ -7,6 +7,8 @@ one row of H, so that coordinates that stay at zero cost nothing but a look (Fri
 of Statistical Software 2010, "covariance updates").
 """
 
+import numpy as np
+
 from fastlogreg.kernels.jit import driver, kernel
 
 # Places in `out_state`: sweeps done, the largest violation met in the last sweep, and how many of the last sweeps
@@ -14,6 +16,8 @@ from fastlogreg.kernels.jit import driver, kernel
 SWEEPS, LARGEST, STEADY = range(3)
 # So many sweeps that free the same coefficients are followed by a direct solve for them, outside.
 SETTLED = 3
+# Sweeps that leave more than this part of the violation are slow.
+SLOW = 0.5
 
 
 @kernel
@@ -36,6 +40,7 @@ def descend(hessian, l1, low, high, scales, tol, max_sweeps, out_value, out_slop
     """
     m = out_value.shape[0]
     steady = 0
+    last = 0.0
     for sweep in range(max_sweeps):
         largest = 0.0
         same = True
@@ -53,7 +58,8 @@ def descend(hessian, l1, low, high, scales, tol, max_sweeps, out_value, out_slop
                 was_free = before != 0.0 and low[j] < before and before < high[j]
                 is_free = after != 0.0 and low[j] < after and after < high[j]
                 same = same and was_free == is_free
-        steady = steady + 1 if same else 0
+        steady = steady + 1 if same and largest > SLOW * last else 0
+        last = largest
         out_state[SWEEPS] = sweep + 1
         out_state[LARGEST] = largest
         out_state[STEADY] = steady
@@ -178,9 +184,9 @@ SLOW = 0.5
 def column_terms_rows(columns, row_weight, j, total_weight):
     """Return the weighted mean of column j and its weighted sum of squares around it."""
     s = q = 0.0
-    for at in range(columns.indptr[j], columns.indptr[j + 1]):
+    for at in range(np.uint64(columns.indptr[j]), np.uint64(columns.indptr[j + 1])):
         x = columns.data[at]
-        weighted = row_weight[columns.indices[at]] * x
+        weighted = row_weight[np.uint64(columns.indices[at])] * x
         s += weighted
         q += weighted * x
     return s / total_weight, q - s * s / total_weight
@@ -198,8 +204,8 @@ def column_terms(columns, row_weight, total_weight, centre, out_mean, out_curvat
 @kernel
 def move_along_column(columns, row_weight, j, move, out_rows):
     """Add row_weight · column j · move to the rows."""
-    for at in range(columns.indptr[j], columns.indptr[j + 1]):
-        i = columns.indices[at]
+    for at in range(np.uint64(columns.indptr[j]), np.uint64(columns.indptr[j + 1])):
+        i = np.uint64(columns.indices[at])
         out_rows[i] += row_weight[i] * (columns.data[at] * move)
 
 
@@ -207,8 +213,8 @@ def move_along_column(columns, row_weight, j, move, out_rows):
 def slope_along_column(columns, j, rows):
     """Return column j · rows."""
     s = 0.0
-    for at in range(columns.indptr[j], columns.indptr[j + 1]):
-        s += columns.data[at] * rows[columns.indices[at]]
+    for at in range(np.uint64(columns.indptr[j]), np.uint64(columns.indptr[j + 1])):
+        s += columns.data[at] * rows[np.uint64(columns.indices[at])]
     return s
 
 

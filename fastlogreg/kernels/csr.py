@@ -58,9 +58,10 @@ def copy_scaled(X, first, last, row_scale, target):
     target[:] = 0.0
     for i in range(first, last):
         scale = row_scale[i - first]
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            target[i - first, X.indices[k]] += scale * X.data[k]
-        target[i - first, X.n_features] = scale
+        row = target[np.uint64(i - first)]
+        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
+            row[np.uint64(X.indices[k])] += scale * X.data[k]
+        row[X.n_features] = scale
 
 
 @kernel
@@ -79,8 +80,9 @@ def fill(X, first, last, panel):
     """See blocks.pack: the features of a panel."""
     panel[: X.n_features] = 0.0
     for i in range(first, last):
-        for k in range(X.indptr[i], X.indptr[i + 1]):
-            panel[X.indices[k], i - first] += X.data[k]
+        row = np.uint64(i - first)
+        for k in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
+            panel[np.uint64(X.indices[k]), row] += X.data[k]
 
 
 @kernel

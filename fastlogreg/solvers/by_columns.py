@@ -13,7 +13,17 @@ SWEEP_ENTRIES = 10**8
 CONJUGATE_STEPS = 200
 
 
-class Columns:
+class WorkingSet:
+    """A model of the objective in some of the columns."""
+
+    columns: np.ndarray
+
+    def covers(self, needed):
+        """Whether the columns needed, a mask, are all in it."""
+        return np.count_nonzero(needed[self.columns]) == np.count_nonzero(needed)
+
+
+class Columns(WorkingSet):
     """Curvatures of the rows at an iterate and the columns of a working set.
 
     Parameters
@@ -24,16 +34,15 @@ class Columns:
         The working set.
     coef : ndarray of objective.shape
         The iterate.
-    read : callable
-        From indices to columns, see ArrayDesign.columns.
     before : Columns, optional
-        The model of an earlier iterate, since which only coefficients of its columns have changed: saves a pass.
+        The model of an earlier iterate, since which only coefficients of its columns have changed: saves a pass, and
+        another where they are the same columns.
     """
 
     precision = np.float64
     forcing = 0.1  # how exactly the model is solved, as a part of the violation at hand: a sweep reads all columns
 
-    def __init__(self, objective, penalty, chosen, coef, read, before=None):
+    def __init__(self, objective, penalty, chosen, coef, before=None):
         self.columns, self.coef = chosen, coef
         self.predictors = objective.predictors(coef)[:, 0] if before is None else before.moved(coef)
         self.row_weight = objective.row_terms(self.predictors)[2]
@@ -41,7 +50,7 @@ class Columns:
         self.scales = objective.coordinates.scales[:-1][chosen]
         self.l2 = np.broadcast_to(objective.l2, objective.design.shape[1])[chosen]
         self.centre = float(objective.fit_intercept)
-        self.X = read(chosen)
+        self.X = before.X if before is not None and chosen is before.columns else objective.design.columns(chosen)
         self.total = float(self.row_weight.sum()) or 1.0
 
     def serves(self, needed, progress):

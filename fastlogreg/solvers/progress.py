@@ -93,10 +93,10 @@ class Progress:
             return 0.0
         return 3.0 * float(np.log(now / wanted) / np.log(before / now)) if now < before else np.inf
 
-    def iterations_left(self):
-        """Return how many more take the violation to tol at the rate of the last; infinity where it did not fall."""
-        before, now = self.history[-2][1], self.history[-1][1]
-        return float(np.log(max(self.tol, LEAST) / now) / np.log(now / before)) if now < before else np.inf
+    def iterations_left(self, told=1):
+        """Return how many more take the violation to tol at the rate of the last so many; infinity for no fall."""
+        before, now = self.history[-1 - told][1], self.history[-1][1]
+        return told * float(np.log(max(self.tol, LEAST) / now) / np.log(now / before)) if now < before else np.inf
 
     def correct(self, value, violation):
         """Put what an answer moved after its last iteration has in place of the last entry."""

@@ -8,10 +8,10 @@ from fastlogreg.design import SAMPLE_PART
 from fastlogreg.penalty import Penalty, duality_gap
 from fastlogreg.result import Status
 from fastlogreg.solvers import quadratic
-from fastlogreg.solvers.by_columns import Columns
+from fastlogreg.solvers.by_columns import Columns, WorkingSet
 from fastlogreg.solvers.curvature import RENEWALS, SINGLE_WORK
 from fastlogreg.solvers.line_search import ARMIJO, FLAT, LONGEST, MIN_STEP
-from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
+from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL, at_odds
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.reduced import Reduced
 from fastlogreg.solvers.shortest import shortest
@@ -27,8 +27,15 @@ HESSIAN_COST = 16.0  # a Hessian takes as long as so many gradients per column
 # Working sets larger than this are worked on column by column, without the products of any two: of sparse columns, and
 # of dense ones unless there are more rows than columns.
 SPARSE_GRAM, DENSE_GRAM = 256, 1024
-# Rows for each column of a working set, of which a Hessian leads to the end in more steps and two thirds of the time.
-ENOUGH_ROWS = 8
+# Columns read, for each that is to be in a working set worked on column by column, which may serve for it.
+REUSED = 1.5
+# Rows for each column of a working set, of which a Hessian leads to the end in more steps and two thirds of the time;
+# fewer where columns of the Hessian before were independent: noise was more than INDEPENDENT of it off the diagonal.
+# Without that, one of two rows a column takes as many steps as one of ten; of correlated columns up to twice as many.
+ENOUGH_ROWS, FEW_ROWS, INDEPENDENT = 8, 2, 0.5
+# So many of the last steps tell how fast a Hessian of some rows is, and none before: a single one told of 39 more where
+# five were left.
+TELLING = 3
 # Added to the diagonal of a Hessian of float32 products, relatively; after so many iterations products are float64.
 RIDGE, EXACT_AFTER = 1e-5, 12
 # Values that differ relatively by less may do so by rounding, as columns far from zero have it in linear predictors.
@@ -136,20 +143,20 @@ def prox_newton(
 
 
 def _sample_start(objective, penalty, start, tol, max_iter):
-    """Return the optimum of a sample of the rows where there are plenty, else start; as newton does."""
-    design = objective.design
+    """Return the optimum of a sample of the rows where there are plenty, as newton does, else start at the odds."""
+    design, at_start = objective.design, at_odds(objective, start)
     n_rows = design.shape[0]
     few = n_rows < SAMPLE_RATIO * objective.n_coef or not design.large
     if few or start.any() or design.sparse or design.runs is not None:
-        return start
+        return at_start
     sample = objective.sample(n_rows // SAMPLE_PART)
     if sample.total_weight == 0.0:
-        return start
+        return at_start
     share = sample.design.shape[0] / n_rows
     rough = max(tol, SAMPLE_TOL / np.sqrt(sample.design.shape[0]))
     result = prox_newton(sample, start, penalty=penalty, tol=rough, max_iter=max_iter)
     objective.n_passes += sample.n_passes * share
-    return result.coef if result.converged else start
+    return result.coef if result.converged else at_start
 
 
 class _Model:
@@ -170,7 +177,6 @@ class _Model:
         self.curvature: Any = None
         self.fresh = False
         self.retried = False  # whether a Hessian has failed
-        self.read: Any = None  # columns of X
 
     def choose(self, coef, gradient, violations, progress):
         """Settle on the working set, and find its Hessian where the one at hand does not serve.
@@ -180,8 +186,11 @@ class _Model:
         columns = np.atleast_2d(coef)[:, :-1]
         violations = np.atleast_2d(violations)[:, :-1].max(axis=0)
         inside = (columns != 0.0).any(axis=0) | (self.penalty.l1 == 0.0)
-        if self.curvature is not None and self.curvature.serves(inside | (violations > 0.0), progress):
+        needed = inside | (violations > 0.0)
+        before = self.curvature
+        if before is not None and before.serves(needed, progress):
             return
+        covered = before is not None and before.covers(needed)
         if self.n_columns <= ALL_COLUMNS:
             chosen = np.arange(self.n_columns)
         else:
@@ -201,13 +210,15 @@ class _Model:
             if n_chosen < (self.n_columns if self.objective.design.sparse else NEARLY_ALL * self.n_columns):
                 chosen = np.sort(np.argpartition(-score, n_chosen)[:n_chosen])
         if self._by_columns(len(chosen)):
-            self.read = self.read or self.objective.design.columns()
-            before = self.curvature if isinstance(self.curvature, Columns) else None
-            self.curvature = Columns(self.objective, self.penalty, chosen, coef, self.read, before)
+            before = before if isinstance(before, Columns) else None
+            if before and covered and len(before.columns) <= REUSED * len(chosen):
+                chosen = before.columns
+            self.curvature = Columns(self.objective, self.penalty, chosen, coef, before)
         else:
             exact = self.retried or progress.n_iter >= EXACT_AFTER
-            slow = isinstance(self.curvature, Gram) and self.curvature.covers(inside | (violations > 0.0))
-            rows = self.objective if exact or slow or self.shared else _some_rows(self.objective, chosen)
+            slow = isinstance(before, Gram) and covered
+            enough = FEW_ROWS if isinstance(before, Gram) and before.independent else ENOUGH_ROWS
+            rows = self.objective if exact or slow or self.shared else _some_rows(self.objective, chosen, enough)
             self.curvature = Gram(self.objective, self.penalty, chosen, coef, exact, rows)
         self.fresh = True
 
@@ -233,10 +244,13 @@ class _Model:
         self.curvature.learn(change, gradient_change)
 
 
-class Gram:
+class Gram(WorkingSet):
     """The Hessian of the columns of a working set, at some iterate and corrected by BFGS since."""
 
     forcing = 1e-3  # how exactly the model is solved, as a part of the violation at hand
+    independent = False  # whether a sample of the rows said that the columns are, nearly
+    telling = 1  # of the last steps say how fast it is
+    steps = 0  # that were taken with it
 
     def __init__(self, objective, penalty, chosen, coef, exact, rows):
         self.columns, (self.n_rows, self.n_columns) = chosen, objective.design.shape
@@ -249,6 +263,12 @@ class Gram:
             diagonal = np.einsum("ii->i", hessian)
             diagonal[:-1] *= 1.0 + RIDGE
         self.hessian = Reduced(hessian, coef.size // coef.shape[-1])
+        if rows is not objective:
+            n_sampled = rows.design.shape[0]
+            noise = self.hessian.noise(self._l2(objective), n_sampled)
+            self.independent, self.telling = noise > INDEPENDENT, TELLING
+            if self.independent and n_sampled < ENOUGH_ROWS * len(chosen):
+                self.hessian.shrink(noise)
         if restricted is not objective:
             share = rows.design.shape[0] / self.n_rows * len(chosen) / self.n_columns
             objective.n_passes += (restricted.n_passes - before) * share
@@ -283,25 +303,20 @@ class Gram:
             return values
         return values[..., np.append(self.columns, self.n_columns)]
 
-    def covers(self, needed):
-        """Whether it is of all columns needed."""
-        held = np.zeros(self.n_columns, dtype=bool)
-        held[self.columns] = True
-        return not (needed & ~held).any()
-
     def serves(self, needed, progress):
         """Whether it is of all columns needed, and a new one would not be faster to the end."""
         if not self.covers(needed):
             return False
-        if progress.n_iter < 1:
+        if progress.n_iter < 1 or self.steps < self.telling:
             return True
         # Of a Hessian and of solving a model, in gradients; with few rows for the columns the model takes the longest.
         cost = len(self.columns) ** 2 / self.n_columns / HESSIAN_COST
         model = cost * len(self.columns) / self.n_rows
-        return bool(progress.iterations_left() <= RENEWALS * (1.0 + cost / (1.0 + model)))
+        return bool(progress.iterations_left(self.telling) <= RENEWALS * (1.0 + cost / (1.0 + model)))
 
     def learn(self, change, gradient_change):
         """Correct the Hessian by BFGS."""
+        self.steps += 1
         self.hessian.learn(np.atleast_2d(self._taken(change)), np.atleast_2d(self._taken(gradient_change)))
 
     def least(self, coef, gradient, tol):
@@ -322,14 +337,14 @@ def _dear(objective, chosen):
     return objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
 
 
-def _some_rows(objective, chosen):
-    """Return the objective of one row in 8, 4 or 2 where that leaves ENOUGH_ROWS a column, else of all rows.
+def _some_rows(objective, chosen, enough):
+    """Return the objective of one row in 8, 4 or 2 where that leaves enough of them a column, else of all rows.
 
     BFGS corrects such a Hessian; a slow one is followed by one of all rows.
     """
     n_rows = objective.design.shape[0]
     part = SAMPLE_PART
-    while part > 1 and n_rows < ENOUGH_ROWS * len(chosen) * part:
+    while part > 1 and n_rows < enough * len(chosen) * part:
         part //= 2
     if part == 1 or objective.design.sparse or objective.design.runs is not None or not _dear(objective, chosen):
         return objective

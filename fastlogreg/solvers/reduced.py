@@ -67,6 +67,28 @@ class Reduced:
         if np.any(l2):
             np.einsum("ii->i", self.inner).reshape(len(self.corner), -1)[:] += l2
 
+    def noise(self, l2, n_rows):
+        """Return the share of the squares off the diagonal that a sample of n_rows rows of independent columns has.
+
+        An element off the diagonal has the mean square h_jj h_kk / n_rows there, the L2 penalty not counted.
+
+        References
+        ----------
+        Ledoit and Wolf, Journal of Multivariate Analysis 88 (2004) 365-411; Schäfer and Strimmer, Statistical
+        Applications in Genetics and Molecular Biology 4 (2005), for the diagonal as target.
+        """
+        diagonal = np.diag(self.inner)
+        curvature = diagonal - np.tile(np.broadcast_to(l2, len(diagonal) // len(self.corner)), len(self.corner))
+        found = np.einsum("ij,ij", self.inner, self.inner) - diagonal @ diagonal  # BLAS' threads would spin on after it
+        expected = (curvature.sum() ** 2 - curvature @ curvature) / n_rows
+        return min(1.0, float(expected / found)) if found > 0.0 else 1.0
+
+    def shrink(self, share):
+        """Take that share of all elements off the diagonal away."""
+        diagonal = np.diag(self.inner).copy()
+        self.inner *= 1.0 - share
+        np.einsum("ii->i", self.inner)[:] = diagonal
+
     def intercept_move(self, slopes):
         """Return what intercepts are to be lowered by for their slopes."""
         return _inverse(self.corner) @ slopes
