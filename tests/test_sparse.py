@@ -365,8 +365,8 @@ def test_independent_columns_need_few_rows(correlated, monkeypatch):
     monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
     asked, some_rows = [], module._some_rows
 
-    def noted(objective, chosen, enough):
-        asked.append((len(chosen), enough, some_rows(objective, chosen, enough)))
+    def noted(objective, chosen, enough, samples):
+        asked.append((len(chosen), enough, some_rows(objective, chosen, enough, samples)))
         return asked[-1][-1]
 
     monkeypatch.setattr(module, "_some_rows", noted)
@@ -402,8 +402,8 @@ def test_some_rows_have_their_share_of_all_columns(monkeypatch):
     monkeypatch.setattr(module, "SINGLE_WORK", 0.0)
     problem = rare_column(drawn(6000, 20, seed=4))
     objective = LogisticObjective(as_design(problem.X), problem.y)
-    assert module._some_rows(objective, np.array([0, 3]), module.ENOUGH_ROWS) is objective
-    assert module._some_rows(objective, np.array([0, 1]), module.ENOUGH_ROWS).design.shape[0] < 1000
+    assert module._some_rows(objective, np.array([0, 3]), module.ENOUGH_ROWS, {}) is objective
+    assert module._some_rows(objective, np.array([0, 1]), module.ENOUGH_ROWS, {}).design.shape[0] < 1000
 
 
 def test_passes_stay_few():

@@ -177,6 +177,7 @@ class _Model:
         self.curvature: Any = None
         self.fresh = False
         self.retried = False  # whether a Hessian has failed
+        self.samples: dict = {}  # of the rows, by how many there are of each that is in it
 
     def choose(self, coef, gradient, violations, progress):
         """Settle on the working set, and find its Hessian where the one at hand does not serve.
@@ -191,6 +192,7 @@ class _Model:
         if before is not None and before.serves(needed, progress):
             return
         covered = before is not None and before.covers(needed)
+        independent = isinstance(before, Gram) and before.independent
         if self.n_columns <= ALL_COLUMNS:
             chosen = np.arange(self.n_columns)
         else:
@@ -203,7 +205,8 @@ class _Model:
             n_chosen = n_inside + max(GROWTH, n_inside // 2)
             if not self.shared:
                 n_wanted = n_needed + max(SPARE, n_inside // 10)
-                affordable = int(np.sqrt(GROWTH_PASSES * HESSIAN_COST * self.n_columns) / len(columns))
+                hessian = HESSIAN_COST * (SAMPLE_PART if independent else 1.0)
+                affordable = int(np.sqrt(GROWTH_PASSES * hessian * self.n_columns) / len(columns))
                 free = self.objective.design.sparse and self._by_columns(n_wanted)  # no products of two columns
                 n_chosen = n_wanted if free else min(n_wanted, n_inside + max(GROWTH, n_inside, affordable))
             chosen = np.arange(self.n_columns)
@@ -217,8 +220,9 @@ class _Model:
         else:
             exact = self.retried or progress.n_iter >= EXACT_AFTER
             slow = isinstance(before, Gram) and covered
-            enough = FEW_ROWS if isinstance(before, Gram) and before.independent else ENOUGH_ROWS
-            rows = self.objective if exact or slow or self.shared else _some_rows(self.objective, chosen, enough)
+            rows = self.objective
+            if not (exact or slow or self.shared):
+                rows = _some_rows(rows, chosen, FEW_ROWS if independent else ENOUGH_ROWS, self.samples)
             self.curvature = Gram(self.objective, self.penalty, chosen, coef, exact, rows)
         self.fresh = True
 
@@ -337,10 +341,10 @@ def _dear(objective, chosen):
     return objective.binary and objective.design.shape[0] * float(len(chosen)) ** 2 > SINGLE_WORK
 
 
-def _some_rows(objective, chosen, enough):
+def _some_rows(objective, chosen, enough, samples):
     """Return the objective of one row in 8, 4 or 2 where that leaves enough of them a column, else of all rows.
 
-    BFGS corrects such a Hessian; a slow one is followed by one of all rows.
+    BFGS corrects such a Hessian; a slow one is followed by one of all rows. Samples are kept for the next one.
     """
     n_rows = objective.design.shape[0]
     part = SAMPLE_PART
@@ -348,7 +352,9 @@ def _some_rows(objective, chosen, enough):
         part //= 2
     if part == 1 or objective.design.sparse or objective.design.runs is not None or not _dear(objective, chosen):
         return objective
-    sample = objective.sample(n_rows // part)
+    if part not in samples:
+        samples[part] = objective.sample(n_rows // part)
+    sample = samples[part]
     poor = sample.total_weight == 0.0 or objective.missed(sample)[chosen].any()
     return objective if poor else sample
 
