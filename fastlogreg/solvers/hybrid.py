@@ -14,6 +14,9 @@ HESSIAN_COST = 48.0
 # A sample whose optimum L-BFGS does not find to SAMPLE_TOL of the spread of its gradient in so many steps is not for
 # L-BFGS: independent columns take six, a Gram matrix of condition 100 takes twelve.
 SAMPLE_STEPS = 9
+# Of what L-BFGS learned in the sample so many last pairs are of use: the first ones are of curvatures far away, and more
+# than four cost up to two passes of eight.
+KEPT = 3
 # Passes left at which a Hessian of a sample takes over: it costs four of them at 500 columns, and then five are left.
 PATIENCE = 12.0
 
@@ -70,5 +73,5 @@ def _by_sample(objective, start, tol, max_iter, callback):
     objective.n_passes += sample.n_passes * n_sampled / n_rows
     if not found.converged:
         return None
-    coef = with_odds_of(objective, sample, found.coef)
+    coef, pairs = with_odds_of(objective, sample, found.coef), deque(list(pairs)[-KEPT:], maxlen=MEMORY)
     return lbfgs(objective, coef, tol=tol, max_iter=max_iter, callback=callback, pairs=pairs, patience=PATIENCE)
