@@ -14,8 +14,8 @@ HESSIAN_COST = 48.0
 # A sample whose optimum L-BFGS does not find to SAMPLE_TOL of the spread of its gradient in so many steps is not for
 # L-BFGS: independent columns take six, a Gram matrix of condition 100 takes twelve.
 SAMPLE_STEPS = 9
-# Of what L-BFGS learned in the sample so many last pairs are of use: the first ones are of curvatures far away, and more
-# than four cost up to two passes of eight.
+# Last pairs that L-BFGS learned in the sample and goes on with: earlier ones are of curvatures far away, and with five
+# or ten it took up to two of eight passes more.
 KEPT = 3
 # Passes left at which a Hessian of a sample takes over: it costs four of them at 500 columns, and then five are left.
 PATIENCE = 12.0
