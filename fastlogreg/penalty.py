@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlogreg.objective import CONSTANT, inner_products
+from fastlogreg.coordinates import CONSTANT, inner_products
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,10 @@ import naive
 from designs import KERNEL
 from fastlogreg import design as design_module
 from fastlogreg import objective as objective_module
+from fastlogreg.coordinates import Coordinates
 from fastlogreg.design import Moments, as_design
 from fastlogreg.kernels.csr import CSR
-from fastlogreg.objective import Coordinates, LogisticObjective
+from fastlogreg.objective import LogisticObjective
 from fastlogreg.units import column_units
 from problems import random_coef, random_problem
 

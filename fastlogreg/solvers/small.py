@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from fastlogreg.coordinates import CONSTANT
 from fastlogreg.design import NO_OFFSET, Moments
 from fastlogreg.kernels import small
 from fastlogreg.kernels.tiles import PANEL_MULTIPLE
-from fastlogreg.objective import CONSTANT, NotFiniteError, _padded
+from fastlogreg.objective import NotFiniteError, _padded
 from fastlogreg.result import Result, Status
 from fastlogreg.solvers.inverse import RANK
 from fastlogreg.solvers.line_search import ARMIJO
