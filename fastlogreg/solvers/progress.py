@@ -6,7 +6,7 @@ from fastlogreg.result import Result, Status
 
 # Newton-like steps that each leave less than this part of what they were to gain converge: what the next one will leave
 # is then known beforehand. LEFT_OVER of tol may be left, relatively: the model may be a few times too sanguine.
-FAST, LEFT_OVER = 0.2, 0.05
+FAST, LEFT_OVER = 0.2, 0.1
 # So many iterations without halving the violation or lowering the objective beyond rounding end a solve.
 PATIENCE = 20
 LEAST = 1e-16  # violation to hope for, where tol is less
