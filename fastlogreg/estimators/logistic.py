@@ -57,10 +57,10 @@ class LogisticRegression(SparseCoef, LinearClassifier):
         The solver stops when the violation is at most tol: the largest derivative of the weighted mean objective by
         a coefficient of the centred columns, each divided by the scale of its column (the power of two nearest its
         standard deviation). With L1 or bounds the derivative is the distance of the smooth part's from what the
-        penalty can balance. With more than two million entries in X the solvers "newton" and "newton-cg" stop where the
-        Hessian tells that the objective is within tol of its least, relatively (a quarter of it, or less); they then
-        take the last step without another pass to look at where it led, so that ``result_`` describes the iterate
-        before.
+        penalty can balance. With more than two million entries in X the smooth solvers of "auto" stop where the Hessian
+        tells that the objective is within tol of its least, relatively (a quarter of it, or less), or the rate of the
+        last steps that this one will leave a tenth of that; they then take the last step without another pass to look
+        at where it led, so that ``result_`` describes the iterate before.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted, without effect: no solver penalises the intercept.

@@ -1,4 +1,4 @@
-"""Block primitives: the only code, with csr.py and lanes.py, that knows how rows are stored.
+"""Block primitives: the only code, with lanes.py, runs.py and csr.py, that knows how rows are stored.
 
 A block is a range of rows small enough to stay in cache between its linear predictor and its gradient, so that a
 pass reads X from memory once. Storages: C-ordered, F-ordered and CSR; float32 entries are widened as they are read.
@@ -9,7 +9,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastlogreg.kernels import csr, lanes
+from fastlogreg.kernels import csr, lanes, runs
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
@@ -72,8 +72,7 @@ def _block_rows(X):
 # --- prefetch ---------------------------------------------------------------------------------------------------
 
 # While a Hessian is worked on in cache, the hardware prefetcher sleeps, so the next block is asked for meanwhile, as it
-# is by the passes of lanes.py. Those over columns in F order, of long runs, gained nothing; to ask for the
-# next columns in the loops over rows broke their vectors, and passes took 1.3 to 2.8 times as long.
+# is by the passes of lanes.py and runs.py.
 LINE = 64  # bytes
 
 
@@ -115,30 +114,22 @@ def _eta_c(X, first, last, coef, eta, ahead):
         eta[i - first] = s + coef[X.shape[1]]
 
 
-# Eight columns at once made no difference at up to 100 columns, and at 500 a pass a sixth slower.
 @kernel
 def _eta_f(X, first, last, coef, eta, ahead):
-    n_columns = X.shape[1]
-    eta[:] = coef[n_columns]
-    m = last - first
-    whole = n_columns - n_columns % 4
-    for j in range(0, whole, 4):
-        x0, x1, x2, x3 = X[first:last, j], X[first:last, j + 1], X[first:last, j + 2], X[first:last, j + 3]
-        c0, c1, c2, c3 = coef[j], coef[j + 1], coef[j + 2], coef[j + 3]
-        for i in range(m):
-            eta[i] += (c0 * x0[i] + c1 * x1[i]) + (c2 * x2[i] + c3 * x3[i])
-    for j in range(whole, n_columns):
-        x = X[first:last, j]
-        c = coef[j]
-        for i in range(m):
-            eta[i] += c * x[i]
+    done = runs.set_eta(X, first, last - first, coef, eta, ahead)
+    rest = eta[done:]
+    rest[:] = coef[X.shape[1]]
+    for j in range(X.shape[1] if rest.size else 0):
+        x, c = X[first + done : last, j], coef[j]
+        for i in range(rest.size):
+            rest[i] += c * x[i]
 
 
 _ETA = _eta_c, _eta_f, csr.set_eta
 
 
 def block_eta(X, first, last, coef, eta, ahead):
-    """Set eta = X[first:last] @ coef[:-1] + coef[-1]; ahead: whether the block is read again, see lanes.py."""
+    """Set eta = X[first:last] @ coef[:-1] + coef[-1]; ahead: whether the block is read again."""
     _implementation(X, _ETA)(X, first, last, coef, eta, ahead)
 
 
@@ -163,27 +154,13 @@ def _gradient_c(X, first, last, slope, gradient):
 
 @kernel
 def _gradient_f(X, first, last, slope, gradient):
-    n_columns = X.shape[1]
-    m = last - first
-    whole = n_columns - n_columns % 4
-    for j in range(0, whole, 4):
-        x0, x1, x2, x3 = X[first:last, j], X[first:last, j + 1], X[first:last, j + 2], X[first:last, j + 3]
-        g0 = g1 = g2 = g3 = 0.0
-        for i in range(m):
-            s = slope[i]
-            g0 += s * x0[i]
-            g1 += s * x1[i]
-            g2 += s * x2[i]
-            g3 += s * x3[i]
-        gradient[j] += g0
-        gradient[j + 1] += g1
-        gradient[j + 2] += g2
-        gradient[j + 3] += g3
-    for j in range(whole, n_columns):
-        x = X[first:last, j]
+    done = runs.add_gradient(X, first, last - first, slope, gradient)
+    rest = slope[done:]
+    for j in range(X.shape[1] if rest.size else 0):
+        x = X[first + done : last, j]
         g = 0.0
-        for i in range(m):
-            g += slope[i] * x[i]
+        for i in range(rest.size):
+            g += rest[i] * x[i]
         gradient[j] += g
 
 

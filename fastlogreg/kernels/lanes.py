@@ -20,24 +20,20 @@ from numba.extending import intrinsic
 
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
-from fastlogreg.kernels.vectors import VECTOR, Emitter, ask
+from fastlogreg.kernels.vectors import LANES, Entries, ask
 
 # Worked on at once: neighbours of each quarter of the rows, as the hardware prefetcher follows four streams in pages of
 # their own twice as fast as neighbouring rows (25 against 12 GB/s, one thread of a Zen 3, p = 100); one, two, four and
 # eight streams are alike on a Zen 5.
 ROWS, STREAMS = 8, 4
 NEIGHBOURS = ROWS // STREAMS
-LANES = VECTOR // 8
-CONTRACT = ("contract",)
 
 
-class _Rows(Emitter):
-    """Emits what is done with ROWS rows at once: their addresses, and loops over their vectors of float64."""
+class _Rows(Entries):
+    """Emits what is done with ROWS rows at once; after its whole vectors one ends with entries of the next rows."""
 
     def __init__(self, context, builder, element, n_columns, n_rows):
-        super().__init__(context, builder, types.float64)
-        self.source = context.get_value_type(element)
-        self.source_size = element.bitwidth // 8
+        super().__init__(context, builder, element)
         self.quarter = builder.udiv(n_rows, n_rows.type(STREAMS))
         self.row_bytes = builder.mul(n_columns, n_columns.type(self.source_size))
         self.block_bytes = builder.mul(n_rows, self.row_bytes)
@@ -57,21 +53,10 @@ class _Rows(Emitter):
         starts = [builder.add(builder.mul(self.quarter, k.type(s)), k) for s in range(STREAMS)]
         return [builder.add(start, k.type(t)) for start in starts for t in range(NEIGHBOURS)]
 
-    def entries(self, row, v):
-        """Return vector v of a row, widened; after the whole ones it ends with entries of the next rows."""
-        loaded = self.load(self.address(row, (v, LANES * self.source_size)), ir.VectorType(self.source, LANES))
-        loaded.align = self.source_size
-        return self.builder.fpext(loaded, self.vector) if self.source_size < self.size else loaded
-
     def ask_ahead(self, rows, v):
         """Ask for vector v of rows of the block that follows this one."""
         for row in rows:
-            ask(self.builder, self.builder.add(self.block_bytes, self.address(row, (v, LANES * self.source_size))))
-
-    def products(self, rows, v, factors):
-        """Return vector v of some rows times a vector for each."""
-        pairs = zip(rows, factors, strict=True)
-        return [self.builder.fmul(self.entries(row, v), factor, flags=CONTRACT) for row, factor in pairs]
+            ask(self.builder, self.builder.add(self.block_bytes, self.at(row, v)))
 
     def rest(self, values):
         """Go through the lanes of the vector after the whole ones that columns have, and the addresses of values."""
@@ -87,13 +72,6 @@ class _Rows(Emitter):
             entry = self.load(at, self.element)
             builder.store(builder.insert_element(builder.load(vector), entry, ir.IntType(32)(lane)), vector)
         return builder.load(vector)
-
-    def add(self, *terms):
-        """Return the sum of vectors, in pairs."""
-        while len(terms) > 1:
-            pairs = zip(terms[::2], terms[1::2], strict=True)
-            terms = tuple(self.builder.fadd(one, other, flags=CONTRACT) for one, other in pairs)
-        return terms[0]
 
     def totals(self, vectors):
         """Return the sums of the elements of LANES vectors, as one: every step adds halves of two."""

@@ -1,9 +1,9 @@
-"""LLVM's instructions for vectors, as tiles.py and lanes.py write them down themselves."""
+"""LLVM's instructions for vectors, as tiles.py, lanes.py and runs.py write them down themselves."""
 
 import llvmlite.binding
 import numba
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, types
 
 
 def _vector_bytes():
@@ -16,6 +16,8 @@ def _vector_bytes():
 
 
 VECTOR = _vector_bytes()  # in bytes
+LANES = VECTOR // 8
+CONTRACT = ("contract",)
 
 
 def ask(builder, address):
@@ -89,3 +91,35 @@ class Emitter:
         reduce = cgutils.get_or_insert_function(self.builder.module, function, name)
         total = self.builder.call(reduce, [ir.Constant(self.element, 0.0), vector], fastmath=("reassoc",))
         return total if self.size == 8 else self.builder.fpext(total, ir.DoubleType())
+
+
+class Entries(Emitter):
+    """Emits what is done with entries of X, widened to vectors of float64, LANES at a time."""
+
+    def __init__(self, context, builder, element):
+        super().__init__(context, builder, types.float64)
+        self.source = context.get_value_type(element)
+        self.source_size = element.bitwidth // 8
+
+    def at(self, line, v):
+        """Return the address of vector v of a line of entries."""
+        return self.address(line, (v, LANES * self.source_size))
+
+    def entries(self, line, v):
+        """Return vector v of a line, widened."""
+        loaded = self.load(self.at(line, v), ir.VectorType(self.source, LANES))
+        loaded.align = self.source_size
+        return self.builder.fpext(loaded, self.vector) if self.source_size < self.size else loaded
+
+    def products(self, lines, v, factors):
+        """Return vector v of some lines times a vector for each."""
+        pairs = zip(lines, factors, strict=True)
+        return [self.builder.fmul(self.entries(line, v), factor, flags=CONTRACT) for line, factor in pairs]
+
+    def add(self, *terms):
+        """Return the sum of vectors, in pairs."""
+        while len(terms) > 1:
+            pairs = zip(terms[::2], terms[1::2], strict=False)
+            last = terms[len(terms) // 2 * 2 :]  # one without a partner, or none
+            terms = (*(self.builder.fadd(one, other, flags=CONTRACT) for one, other in pairs), *last)
+        return terms[0]

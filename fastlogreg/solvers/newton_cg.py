@@ -12,7 +12,7 @@ from fastlogreg.solvers.curvature import UNSURE
 from fastlogreg.solvers.inverse import Inverse
 from fastlogreg.solvers.line_search import escape, search
 from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
-from fastlogreg.solvers.progress import Progress
+from fastlogreg.solvers.progress import LEFT_OVER, Progress
 from fastlogreg.solvers.shortest import shortest
 
 MAX_PRODUCTS = 200
@@ -48,8 +48,9 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
     start : ndarray of objective.shape
     tol : float
         Stop when the violation is at most tol, or, where a pass is dear, when the first conjugate gradients tell that
-        the objective is within UNSURE · tol of its least, relatively. The step they make is taken all the same, but no
-        longer looked at: value and violation are those of the iterate before.
+        the objective is within UNSURE · tol of its least, relatively, or the rate of the last three steps that this one
+        will leave LEFT_OVER · tol. That step is taken all the same, but no longer looked at: value and violation are
+        those of the iterate before.
     max_iter : int
     callback : callable, optional
         Called after every iteration with the Progress; a true answer stops.
@@ -94,12 +95,16 @@ def newton_cg(objective, start, *, tol, max_iter, callback=None, after=None, max
         forcing = max(forcing, min(0.5, LAST_RESIDUAL * tol / progress.violation), LEAST_SINGLE * single)
         most = int(min(MAX_PRODUCTS, max(1.0, max_passes - objective.n_passes)))
         product = objective.hessian_products(coef, np.float32 if single else np.float64)
-        limits = enough, most, np.finfo(float).eps * value
+        limits, before = (enough, most, np.finfo(float).eps * value), objective.n_passes
         direction, finished, spread = conjugate_gradients(product, gradient, forcing, precondition, *limits)
         inflation = 0.0 if objective.binary else max(inflation, spread)
         decrement = -float(np.sum(gradient * direction))
-        if finished:
-            status, coef, suboptimality, step = Status.CONVERGED, coef + direction, 0.5 * decrement, direction
+        left = progress.promise(0.5 * decrement)
+        solved = objective.n_passes - before < most  # else the promise is that of a part of the step
+        last = solved and enough > 0.0 and left <= LEFT_OVER * tol * value
+        if finished or last:
+            suboptimality = min(0.5 * decrement, left)
+            status, coef, step = Status.CONVERGED, coef + direction, direction
             break
         accepted = search(evaluate, coef, value, direction, decrement)
         if accepted is None and single:

@@ -1,0 +1,146 @@
+"""Linear predictors and gradients of rows in F order, where a block is a run of every column.
+
+Runs are a page or two long, and the hardware, which follows them, begins anew with each. So they are asked for before:
+the second half of a block's columns while its linear predictors are made, and with its gradient the first half of the
+next block's. On a Zen 4, in turns, two threads took 0.90, 0.86, 0.79 and 0.91 of the time for passes over 10, 50, 100
+and 500 columns, 0.72 for 100 of float32. Asking in loops that LLVM is to find vectors in keeps it from that: 1.3 to 2.8
+times as long. Blocks of half the size: 1.06 at 100 columns, 1.16 in float32.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from fastlogreg.kernels.parts import overload
+from fastlogreg.kernels.vectors import LANES, Entries, ask
+
+COLUMNS = 4  # worked on at once
+
+
+class _Runs(Entries):
+    """Emits what is done with COLUMNS runs at once, and with each of the columns that are left."""
+
+    def __init__(self, context, builder, element, x, n_columns, column_rows, n_rows):
+        super().__init__(context, builder, element)
+        self.x, self.n_columns = x, n_columns
+        self.column_bytes = builder.mul(column_rows, x.type(self.source_size))
+        self.block_bytes = builder.mul(n_rows, x.type(self.source_size))
+        self.n_vectors = builder.udiv(n_rows, x.type(LANES))
+        self.half = builder.lshr(n_columns, x.type(1))
+
+    def groups(self):
+        """Emit a loop over COLUMNS columns at once, and one over those that are left; yield their numbers in each."""
+        builder, kind = self.builder, self.n_columns.type
+        whole = builder.and_(self.n_columns, kind(-COLUMNS))
+        for begin, end, step in ((kind(0), whole, COLUMNS), (whole, self.n_columns, 1)):
+            with cgutils.for_range_slice(builder, begin, end, kind(step), kind) as (j, _):
+                yield [builder.add(j, kind(t)) for t in range(step)]
+
+    def run(self, j):
+        """Return the address of the run of a column."""
+        return self.address(self.x, (j, self.column_bytes))
+
+    def ask_for(self, runs, v):
+        """Ask for vector v of some runs."""
+        for run in runs:
+            ask(self.builder, self.at(run, v))
+
+    def halved(self, columns):
+        """Return the columns whose turn it is where only half of them are asked for."""
+        first = self.builder.lshr(columns[0], columns[0].type(1))
+        return [self.builder.add(first, first.type(t)) for t in range(max(1, len(columns) // 2))]
+
+
+@intrinsic
+def _set_eta(typingctx, x, n_columns, column_rows, n_rows, coef, eta, ahead, zero):
+    """Set eta of n_rows rows, a multiple of LANES; x, coef and eta are addresses, zero tells the type of X.
+
+    ahead is whether to ask for the second half of the columns meanwhile.
+    """
+
+    def codegen(context, builder, signature, args):
+        x, n_columns, column_rows, n_rows, coef, eta, ahead, _ = args
+        runs = _Runs(context, builder, signature.args[-1], x, n_columns, column_rows, n_rows)
+        intercept = runs.splat(runs.load(runs.address(coef, (n_columns, 8)), runs.element))
+        with cgutils.for_range(builder, runs.n_vectors) as loop:
+            runs.store(intercept, runs.address(eta, (loop.index, 8 * LANES)), 8)
+        for columns in runs.groups():
+            starts = [runs.run(j) for j in columns]
+            asked = [runs.run(builder.add(runs.half, j)) for j in runs.halved(columns)]
+            factors = [runs.splat(runs.load(runs.address(coef, (j, 8)), runs.element)) for j in columns]
+            with cgutils.for_range(builder, runs.n_vectors) as loop:
+                with builder.if_then(ahead):
+                    runs.ask_for(asked, loop.index)
+                change = runs.add(*runs.products(starts, loop.index, factors))
+                at = runs.address(eta, (loop.index, 8 * LANES))
+                runs.store(runs.add(runs.load(at, runs.vector), change), at, 8)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, types.boolean, zero), codegen
+
+
+@intrinsic
+def _add_gradient(typingctx, x, n_columns, column_rows, n_rows, slope, gradient, zero):
+    """Add slope times rows to gradient, and ask for half of the columns of the next block; as _set_eta."""
+
+    def codegen(context, builder, signature, args):
+        x, n_columns, column_rows, n_rows, slope, gradient, _ = args
+        runs = _Runs(context, builder, signature.args[-1], x, n_columns, column_rows, n_rows)
+        nothing = ir.Constant(runs.vector, [0.0] * LANES)
+        sums = [cgutils.alloca_once(builder, runs.vector) for _ in range(COLUMNS)]
+        for columns in runs.groups():
+            starts = [runs.run(j) for j in columns]
+            asked = [builder.add(runs.block_bytes, runs.run(j)) for j in runs.halved(columns)]
+            totals = sums[: len(columns)]
+            for total in totals:
+                builder.store(nothing, total)
+            with cgutils.for_range(builder, runs.n_vectors) as loop:
+                runs.ask_for(asked, loop.index)
+                some = runs.load(runs.address(slope, (loop.index, 8 * LANES)), runs.vector)
+                products = runs.products(starts, loop.index, [some] * len(starts))
+                for total, product in zip(totals, products, strict=True):
+                    builder.store(runs.add(builder.load(total), product), total)
+            for j, total in zip(columns, totals, strict=True):
+                at = runs.address(gradient, (j, 8))
+                entry = builder.fadd(runs.load(at, runs.element), runs.reduced(builder.load(total)))
+                runs.store(entry, at, 8)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, zero), codegen
+
+
+def set_eta(X, first, n_rows, coef, eta, ahead):
+    """Set eta = X coef[:-1] + coef[-1] of most of n_rows rows, and return of how many: of none without the JIT."""
+    return 0
+
+
+def add_gradient(X, first, n_rows, slope, gradient):
+    """Add rows times slope to gradient, of most of n_rows rows, and return of how many: of none without the JIT."""
+    return 0
+
+
+@overload(set_eta)
+def _set_eta_compiled(X, first, n_rows, coef, eta, ahead):
+    size = X.dtype.bitwidth // 8
+
+    def implementation(X, first, n_rows, coef, eta, ahead):
+        rows, p = X.shape
+        x, done = np.int64(X.ctypes.data) + first * size, n_rows // LANES * LANES
+        _set_eta(x, p, rows, done, np.int64(coef.ctypes.data), np.int64(eta.ctypes.data), ahead, X.dtype.type(0.0))
+        return done
+
+    return implementation
+
+
+@overload(add_gradient)
+def _add_gradient_compiled(X, first, n_rows, slope, gradient):
+    size = X.dtype.bitwidth // 8
+
+    def implementation(X, first, n_rows, slope, gradient):
+        rows, p = X.shape
+        x, done = np.int64(X.ctypes.data) + first * size, n_rows // LANES * LANES
+        _add_gradient(x, p, rows, done, np.int64(slope.ctypes.data), np.int64(gradient.ctypes.data), X.dtype.type(0.0))
+        return done
+
+    return implementation
