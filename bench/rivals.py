@@ -252,6 +252,8 @@ def polish(X, y, coef, C=1.0, fit_intercept=True, max_size=2500):
         H = H * scale * scale[:, None] + 1e-11 * np.eye(len(H))
         direction = -(scale * scipy.linalg.solve(H, scale * gradient.ravel(), assume_a="sym")).reshape(coef.shape)
         decrease = -np.vdot(gradient, direction)
+        if decrease < 1e-13 * abs(value):  # twice what is left; the search below would be among rounding errors
+            break
         step = 1.0
         while step > 1e-6 and not f(coef + step * direction) <= value - 1e-4 * step * decrease:
             step /= 2
@@ -259,8 +261,6 @@ def polish(X, y, coef, C=1.0, fit_intercept=True, max_size=2500):
         if new >= value:
             break
         coef, value = coef + step * direction, new
-        if decrease < 1e-15 * abs(value):
-            break
     return value, coef.reshape(shape)
 
 
