@@ -434,9 +434,12 @@ def measure(groups, tell):
     return rows
 
 
+HEADING = ["| what | bar | measured | fastlogreg | other | |", "|---|---|---|---|---|---|"]
+
+
 def markdown(rows, module="bench.speed"):
     """The table and what it was measured on and by, as Markdown."""
-    lines = ["| what | bar | measured | fastlogreg | other | |", "|---|---|---|---|---|---|"]
+    lines = list(HEADING)
     for row in rows:
         what = f"{row.what} ({row.note})" if row.note else row.what
         cells = what, row.bar, row.figure, row.ours, row.theirs, "met" if row.met else "**missed**"
@@ -446,22 +449,35 @@ def markdown(rows, module="bench.speed"):
     return "\n".join(lines) + "\n"
 
 
-def updated(path, rows, module):
-    """The table of rows, in the places of their predecessors, together with the other rows of the file at path.
+def tables(text):
+    """Yield (rows, what is said below them) of every table of `markdown`, each a list of lines."""
+    for part in text.split("\n".join(HEADING))[1:]:
+        lines = [line for line in part.splitlines() if line]
+        n_rows = sum(line.startswith("|") for line in lines)
+        yield lines[:n_rows], lines[n_rows:]
 
-    Rows of another machine, or of other versions, are not kept: the last line speaks for all.
+
+def updated(path, rows, module):
+    """The tables of the file at path, one for each machine, with rows in the places of their predecessors.
+
+    A row stands in one of them: that of the machine and the versions that measured it last.
     """
-    lines = markdown(rows, module).replace("Medians of one run of", "Medians of runs of").splitlines()
-    new = {row.what.replace("|", r"\|"): line for row, line in zip(rows, lines[2:], strict=False)}
-    kept = []
-    old = path.read_text().splitlines() if path.exists() else []
-    # What follows is of the process: which threads numba took depends on what was imported before it.
-    facts, old_facts = (end[-1].partition("; numba threads")[0] if end else "" for end in (lines, old))
-    for line in old if facts == old_facts else ():
-        if line.startswith("| ") and line != lines[0]:
-            what = next((what for what in new if line.startswith((f"| {what} (", f"| {what} |"))), None)
-            kept.append(line if what is None else new.pop(what))
-    return "\n".join([*lines[:2], *kept, *new.values(), *lines[2 + len(rows) :]]) + "\n"
+    ((lines, below),) = tables(markdown(rows, module).replace("Medians of one run of", "Medians of runs of"))
+    new = {row.what.replace("|", r"\|"): line for row, line in zip(rows, lines, strict=True)}
+    names, found = list(new), []
+    for old, below_old in tables(path.read_text()) if path.exists() else ():
+        # What follows is of the process: which threads numba took depends on what was imported before it.
+        here = len({said[-1].partition("; numba threads")[0] for said in (below, below_old)}) == 1
+        kept = []
+        for line in old:
+            what = next((name for name in names if line.startswith((f"| {name} (", f"| {name} |"))), None)
+            if what is None or here:
+                kept.append(line if what is None else new.pop(what))
+        found.append((kept + list(new.values()), below) if here else (kept, below_old))
+        new = {} if here else new
+    if new:
+        found.insert(0, (list(new.values()), below))
+    return "\n".join("\n".join([*HEADING, *lines, "", *said]) + "\n" for lines, said in found if lines)
 
 
 def replace_block(path, text, begin=BEGIN, end=END):

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from bench.report.page import Section
+from bench.speed import HEADING, tables
 
 TABLE = Path(__file__).parent.parent / "shapes.md"
 
@@ -13,16 +14,15 @@ def section(run):
     page.text(
         "Default settings of fastlogreg, to a relative suboptimality of 1e-7 and better, against the fastest of "
         "scikit-learn's solvers, scikit-learn-intelex, glum and liblinear, each at the tolerance that gets there first."
-        " **Not of this run**: `python -m bench.shapes` wrote these figures, on the machine named below."
+        " **Not of this run**: `python -m bench.shapes` wrote these figures, on the machine named below each table."
     )
     if not TABLE.exists():
         page.note("Not measured yet: `python -m bench.shapes` has not been run.")
         return page
-    lines = TABLE.read_text(encoding="utf-8").splitlines()
-    header, _, *rows = [_cells(line) for line in lines if line.startswith("|")]
-    page.table(header, rows, text_columns=(0, len(header) - 1))
-    for line in lines:
-        if line and not line.startswith("|"):
+    header = _cells(HEADING[0])
+    for rows, below in tables(TABLE.read_text(encoding="utf-8")):
+        page.table(header, [_cells(row) for row in rows], text_columns=(0, len(header) - 1))
+        for line in below:
             page.note(line)
     return page
 
