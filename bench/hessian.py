@@ -1,7 +1,7 @@
 """The crossover between the package's own Hessian kernel and BLAS panels: ``python -m bench.hessian``.
 
 Both sum the same Hessian of the same data in alternation; n·p = 2e7, C order, medians. The table shows why BLAS is
-used only where memory asks for it (``OWN_HESSIAN`` in fastlogreg/objective.py).
+used only where memory asks for it (``OWN`` in fastlogreg/hessian_sums.py).
 """
 
 import time
@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fastlogreg import objective
+from fastlogreg import hessian_sums, objective
 from fastlogreg.design import as_design
 
 REPEATS = 7
@@ -33,7 +33,7 @@ def milliseconds(p):
     times = {name: [] for name in WAYS}
     for _ in range(REPEATS + 1):
         for name, (limit, precision) in WAYS.items():
-            objective.OWN_HESSIAN = limit
+            hessian_sums.OWN = limit
             start = time.perf_counter()
             problem.value_gradient_hessian(coef, precision)
             times[name].append(1e3 * (time.perf_counter() - start))

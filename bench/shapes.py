@@ -85,7 +85,7 @@ WORKLOADS = (
     Workload("1e7 × 50, float32, memory map", lambda s: scaling.memory_mapped(10_000_000, 50, s), 3, budget=60),
     Workload("2e5 × 200, one-hot with rare levels, dense", lambda s: _dense_one_hot(200_000, s), 6),
     Workload("8e4 × 500", lambda s: data.iid(80_000, 500, s), 3),
-    Workload("2e4 × 2000, correlated", lambda s: data.correlated(20_000, 2000, 1e4, s), 6, budget=60),
+    Workload("2e4 × 2000, correlated", lambda s: data.correlated(20_000, 2000, 1e4, s), 6, budget=150),
     Workload("500 × 5000", lambda s: data.wide(500, 5000, s), 3),
     Workload("1000 × 20", lambda s: data.iid(1000, 20, s), 4),
     Workload("150 × 4, three classes", _iris, 4),

@@ -4,6 +4,8 @@ import numpy as np
 import scipy.sparse
 from sklearn.utils._missing import is_pandas_na
 
+from fastlogreg.design import MANY, look_at_indices
+
 NUMBERS = "biuf"  # kinds of dtype
 
 
@@ -35,7 +37,7 @@ def refuse_times(X):
             )
 
 
-def check_indices(X):
+def check_indices(X, n_jobs=None):
     """Raise a ValueError for a sparse X whose indices point outside of it: reading it would end the process."""
     if not scipy.sparse.issparse(X) or X.ndim != 2:
         return
@@ -49,6 +51,12 @@ def check_indices(X):
                 f"X is no valid {X.format.upper()} matrix: indptr must have {size + 1} values that rise from 0 to the "
                 "number of entries at most."
             )
+        if X.format == "csr" and pointers[-1] >= MANY:
+            low, high, rising = look_at_indices(X, n_jobs)
+            if 0 <= low and high < X.shape[1]:
+                if rising:
+                    X.has_canonical_format = True  # or SciPy would look again
+                return
         limits = [("indices", X.indices[: pointers[-1]], X.shape[1 if X.format == "csr" else 0])]
     else:
         return

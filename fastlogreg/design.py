@@ -21,6 +21,8 @@ PARTIAL_DOUBLES = 2**18
 PARTIAL_WORK = 16  # least multiply-adds for each number of a partial sum, which has to be cleared, cached and added up
 # Below this many multiply-adds a parallel region costs more than it saves (about 10 microseconds).
 SERIAL_WORK = 2**17
+ROW_WORK = 8  # multiply-adds that the link function, and what else a row costs, take as long as
+SPARSE_ENTRY = 6  # dense entries that take as long in a pass as one that is stored with its column
 # One driver call runs at most this many multiply-adds (some 50 ms on one core), so that Ctrl-C is seen in time.
 SEGMENT_WORK = 2**31
 # Rows in which a few columns are looked at together: neighbours share cache lines, and the copy stays small.
@@ -31,13 +33,15 @@ MAX_SLICES = 4  # of the columns of wide data, with a product of all rows each
 
 # With so many entries a pass is dear enough to look at one row in SAMPLE_PART first.
 SAMPLE_WORK = 2e6
-SPARSE_ENTRY = 6  # dense entries that take as long in a pass as one that is stored with its column
 SAMPLE_PART = 8
 # A sample of the rows is read in so many runs (a power of two, as chunks are), where they are at least so long.
 SAMPLE_RUNS = 64
 RUN_ROWS = 256
 # Rows for each column of which there may be a copy: as large as four Hessians, and runs of them would be short.
 COPIED_ROWS = 4
+
+# So many labels or indices are looked at by kernels; NumPy's passes over fewer take less than kernels to compile.
+MANY = 2**19
 
 EMPTY = np.empty(0)
 NO_OFFSET = np.empty((0, 0))
@@ -112,9 +116,14 @@ class ArrayDesign:
         return self.entries_per_row / max(1, self.shape[1])
 
     @property
+    def row_work(self):
+        """Dense multiply-adds that take as long as those of a row in a pass."""
+        return self.entries_per_row * (SPARSE_ENTRY if self.sparse else 1)
+
+    @property
     def large(self):
         """Whether a pass is dear: worth a sample, or one pass less at the end."""
-        return self.entries_per_row * self.shape[0] * (SPARSE_ENTRY if self.sparse else 1) >= SAMPLE_WORK
+        return self.row_work * self.shape[0] >= SAMPLE_WORK
 
     def rows(self, values):
         """Return row-aligned values as they are: all rows are in one place."""
@@ -143,10 +152,10 @@ class ArrayDesign:
         ndarray of shape (size,) or None
         """
         n_rows = self.shape[0] if between is None else between[1] - between[0]
-        row_work = self.entries_per_row * work
+        row_work = self.row_work * work + ROW_WORK
         n_chunks = MAX_CHUNKS
         if size:
-            most = min(PARTIAL_DOUBLES, n_rows * row_work / PARTIAL_WORK) // size
+            most = min(PARTIAL_DOUBLES, n_rows * self.entries_per_row * work / PARTIAL_WORK) // size
             n_chunks = int(max(4, min(MAX_CHUNKS, most)))
         in_runs = self.runs is not None and between is None
         if not in_runs:
@@ -351,9 +360,23 @@ class ArrayDesign:
         return as_design(X, self.threads)
 
 
+def look_at_indices(X, n_jobs=None):
+    """Return the least (or 0) and the largest index of CSR, whose indptr is valid, and whether every row rises.
+
+    One threaded read; SciPy's own look at the order takes as long as a pass over X.
+    """
+    found = np.empty((MAX_CHUNKS, 3), dtype=np.int64)
+    indices, indptr = _read_only(X.indices), _read_only(X.indptr)
+    columns.look(indices, indptr, split(X.shape[0], MAX_CHUNKS), found, threads=allowed_threads(n_jobs))
+    return found[:, 0].min(), found[:, 1].max(), bool(found[:, 2].all())
+
+
 def _read_only(array):
-    """Return a read-only view; inside a tuple numba does not take a writable array for a read-only one."""
-    view = array.view()
+    """Return a read-only view; inside a tuple numba does not take a writable array for a read-only one.
+
+    A copy where entries do not stand side by side, as may be in a sparse matrix made of slices.
+    """
+    view = np.require(array, requirements=["C", "A"]).view()
     view.flags.writeable = False
     return view
 

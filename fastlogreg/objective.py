@@ -4,24 +4,13 @@ import functools
 import math
 
 import numpy as np
-from scipy.linalg.blas import dsyrk, ssyrk
 
+from fastlogreg import hessian_sums
 from fastlogreg.coordinates import CONSTANT, Coordinates, inner_products
 from fastlogreg.design import EMPTY, NO_OFFSET, SAMPLE_PART, Moments
+from fastlogreg.hessian_sums import padded_size
 from fastlogreg.kernels import binary, multinomial, predict
-from fastlogreg.kernels.panels import TILE
-from fastlogreg.kernels.tiles import PANEL_MULTIPLE
 
-# Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
-# the rows of X it came from and those fetched ahead fit beside it. In float32 more rows
-# have to pay for adding up the sums of a tile: twice the bytes took 0.85 of the time at 150 to 500 columns.
-PANEL_BYTES = {np.float64: 2**17, np.float32: 2**18}
-# Largest number of coefficients for which each chunk sums a Hessian of its own in one read of X. Above it, panels of
-# rows are scaled by a kernel and added by BLAS to one shared Hessian: not for speed (see bench/), but because the
-# chunks' partial sums, four at least, would take more memory than the data deserve. (From 300 columns on and below 40
-# rows a column whole fits are 0 to 14 % faster by panels, above 5 % slower: not worth a second rule.)
-OWN_HESSIAN = 1024
-PANEL_ROWS = 2048
 NO_CHANCES = np.empty((0, 0), dtype=np.float32)
 # Columns farther from zero than so many spreads, or wider or narrower, are not looked at in float32.
 FAR, WIDE = 1e3, 1e10
@@ -30,21 +19,8 @@ FAR, WIDE = 1e3, 1e10
 COVERED = 3.0
 # Rows that a sample of a sample must have: fewer do not tell the moments of thousands of columns, and cost two passes.
 TELLING = 32
-# Doubles a row that a sample rich in rare events may copy, how many times as many others it must hold, and how many
-# neighbours are taken together.
-ENRICHED_DOUBLES, RARE, NEIGHBOURS = 2.0, 4, 16
 # Share of the entries that are stored below which columns are too rare for samples to tell their moments.
 SPARSE = 0.2
-
-
-def _padded(size):
-    return -(-size // TILE) * TILE
-
-
-@functools.lru_cache(maxsize=1)
-def _on_or_above(size):
-    """Return where a square matrix is on or above its diagonal."""
-    return np.tri(size, dtype=bool).T
 
 
 class NotFiniteError(ArithmeticError):
@@ -130,66 +106,30 @@ class LogisticObjective:
         """Return the objective of about n_rows rows spread evenly over the data; they need not hold every class."""
         design, index = self.design.sample(n_rows)
         rows = slice(None) if index is None else index
-        sample = LogisticObjective(
+        weighted = self._weight.size > 0
+        sample = self._part(design, rows, self._weight[rows] if weighted else None)
+        if index is None:
+            runs = design.runs
+            sample.total_weight = float(sum(self._weight[a:b].sum() for a, b in runs) if weighted else design.shape[0])
+        return sample
+
+    def rows_at(self, index, weight):
+        """Return the objective of a copy of some rows, with other weights."""
+        return self._part(self.design.rows_at(index), index, weight)
+
+    def _part(self, design, rows, weight):
+        part = LogisticObjective(
             design,
             self._y[rows],
-            weight=self._weight[rows] if self._weight.size else None,
+            weight=weight,
             offset=self._offset[rows] if self.has_offset else None,
             l2=self.l2,
             n_classes=self.n_classes,
             fit_intercept=self.fit_intercept,
             moments=self.moments._replace(n_passes=0.0),
         )
-        if index is None:
-            runs = design.runs
-            weighted = self._weight.size > 0
-            sample.total_weight = float(sum(self._weight[a:b].sum() for a, b in runs) if weighted else design.shape[0])
-        sample.coordinates = self.coordinates
-        return sample
-
-    def enriched(self):
-        """Return the objective of all rows of a rare class and of some others, weighted to stand for all, or None.
-
-        What is known of rare events rests on them: with all of a thousand events and one row in fifteen of a million
-        others the optimum is ten times nearer than with one row in eight of each. None where neither class is rare
-        enough for such rows, as many as leave a copy small, to be mostly of the other. A run of neighbours is read at
-        once.
-
-        References
-        ----------
-        King and Zeng, Political Analysis 9 (2001) 137-163: weighting.
-        """
-        n_rows, n_columns = self.design.shape
-        if not self.binary or self.design.runs is not None:
-            return None
-        share = self._y.mean() if self._weight.size else self.positive_share
-        n_rare = n_rows * min(share, 1.0 - share)
-        n_others = int(n_rows * min(ENRICHED_DOUBLES / n_columns, 0.5 / SAMPLE_PART))
-        if not max(1, RARE * n_rare, NEIGHBOURS * self.n_coef) <= n_others:
-            return None
-        common = 0.0 if share < 0.5 else 1.0
-        rare = np.flatnonzero(self._y != common)
-        edges = np.arange(n_others // NEIGHBOURS + 1) * n_rows // (n_others // NEIGHBOURS)
-        starts = np.random.default_rng(0).integers(edges[:-1], edges[1:] - NEIGHBOURS + 1)
-        others = (starts[:, None] + np.arange(NEIGHBOURS)).ravel()
-        others = others[self._y[others] == common]
-        weight = self._weight if self._weight.size else np.ones(n_rows)
-        taken = weight[others].sum()
-        if taken == 0.0:
-            return None
-        factor = (self.total_weight - weight[rare].sum()) / taken
-        index = np.concatenate([rare, others])
-        enriched = LogisticObjective(
-            self.design.rows_at(index),
-            self._y[index],
-            weight=np.concatenate([weight[rare], factor * weight[others]]),
-            offset=self._offset[index] if self.has_offset else None,
-            l2=self.l2,
-            fit_intercept=self.fit_intercept,
-            moments=self.moments._replace(n_passes=0.0),
-        )
-        enriched.coordinates = self.coordinates
-        return enriched
+        part.coordinates = self.coordinates
+        return part
 
     def over(self, design, l2=None, moments=None):
         """Return the objective of the same rows with other columns, with the same penalty where no other is given."""
@@ -336,11 +276,12 @@ class LogisticObjective:
         precision : dtype, default=float64
             Of the products in the Hessian; float32 takes half the time. Value and gradient are float64.
         """
-        if self.binary and coef.size > OWN_HESSIAN:
-            value, gradient, hessian = self._panel_hessian(coef, precision)
+        if self.binary and coef.size > hessian_sums.OWN:
+            value, gradient, hessian = hessian_sums.by_panels(self.design, self.row_values, coef, precision)
+            self.n_passes += 1.0
         elif self.binary:
-            q = _padded(coef.size)
-            rows = self._panel_rows(q, precision)
+            q = padded_size(coef.size)
+            rows = hessian_sums.panel_rows(self.design, q, precision)
             padded = np.zeros(q)
             padded[: coef.size] = coef
             sums = self._run(
@@ -538,7 +479,7 @@ class LogisticObjective:
 
     def _padded(self, coef):
         """Return coef of classes with columns padded with zeros to whole tiles."""
-        padded = np.zeros((self.n_classes, _padded(self.shape[1])))
+        padded = np.zeros((self.n_classes, padded_size(self.shape[1])))
         padded[:, : self.shape[1]] = coef
         return padded
 
@@ -559,64 +500,14 @@ class LogisticObjective:
         return self.with_l2(coef, float(value) / self.total_weight, gradient)
 
     def _hessian(self, sums):
-        """Return the full symmetric Hessian of F from the kernel's blocks and tiles on and above the diagonal."""
-        size = self.shape[-1]
-        n_blocks = sums.shape[0]
-        full = np.empty((n_blocks, size, n_blocks, size))
-        for k in range(n_blocks):
-            for other in range(k, n_blocks):
-                block = sums[k, other, :size, :size]
-                full[k, :, other] = full[other, :, k] = np.where(_on_or_above(size), block, block.T)
+        """Return the Hessian of F from the kernel's sums."""
+        full = hessian_sums.symmetric(sums, self.shape[-1])
+        full /= self.total_weight
         hessian = full.reshape(self.n_coef, self.n_coef)
-        hessian /= self.total_weight
-        diagonal = np.einsum("ii->i", hessian).reshape(n_blocks, size)
+        diagonal = np.einsum("ii->i", hessian).reshape(full.shape[:2])
         diagonal[:, :-1] += self.l2
         if not self.fit_intercept:
             full[:, -1] = 0.0
             full[:, :, :, -1] = 0.0
             diagonal[:, -1] = 1.0
         return hessian
-
-    def _panel_rows(self, n_columns, precision):
-        """Return the rows of a panel: no more than a run fills, as what it does not fill is multiplied all the same."""
-        # 32 rows off a multiple of 64: at a stride of a power of two the columns of a panel share cache sets.
-        rows = min(288, max(1, PANEL_BYTES[precision] // (np.dtype(precision).itemsize * 64 * n_columns)) * 64 + 32)
-        if self.design.runs is None:
-            return rows
-        length = self.design.shape[0] // len(self.design.runs)
-        panels = -(-length // rows)
-        return min(rows, -(-length // (panels * PANEL_MULTIPLE)) * PANEL_MULTIPLE)
-
-    def _panel_hessian(self, coef, precision):
-        """Return sums of loss, gradient and Hessian, the last by BLAS on panels of scaled rows.
-
-        OpenBLAS has no kernel for tall and narrow panels, but from a few hundred columns on it is nearly as fast as
-        the register tiles, and one shared accumulator takes the memory of one Hessian.
-        """
-        q = coef.size
-        runs = [(0, self.design.shape[0])] if self.design.runs is None else self.design.runs.tolist()
-        rows = min(PANEL_ROWS, sum(stop - start for start, stop in runs))
-        panel = np.empty((rows, q), dtype=precision)
-        hessian = np.zeros((q, q), order="F")
-        sums = np.zeros(1 + q)
-        filled = 0  # rows of the panel
-        for start, stop in runs:  # many short ones: a product each would take longer to add up than to find
-            at = start
-            while at < stop:
-                end = min(at + rows - filled, stop)
-                shared = coef, panel, at - filled
-                sums += self.design.run(binary.scaled_panel, self.row_values, shared, size=1 + q, between=(at, end))
-                at, filled = end, filled + end - at
-                if filled == rows:
-                    hessian, filled = _add_square(panel, hessian), 0
-        hessian = _add_square(panel[:filled], hessian)
-        self.n_passes += 1.0
-        return sums[0], sums[1:], hessian[None, None]
-
-
-def _add_square(panel, total):
-    """Return total + panelᵀ panel on and above the diagonal, in place if it may be."""
-    if panel.dtype == np.float64:
-        return dsyrk(1.0, panel.T, beta=1.0, c=total, overwrite_c=1)
-    total += ssyrk(1.0, panel.T)
-    return total

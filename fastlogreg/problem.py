@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from fastlogreg.design import UNSEEN, Moments, as_design
+from fastlogreg.labels import encode
 from fastlogreg.objective import LogisticObjective, NotFiniteError
 from fastlogreg.penalty import Penalty, deviations, no_penalty, penalise
 from fastlogreg.units import column_origins, column_units, direction_from_units, from_units, to_units
@@ -19,7 +20,6 @@ from fastlogreg.validation import (
     check_penalty_factors,
     check_weight,
     check_X_y,
-    encode,
     moderate,
 )
 
@@ -50,7 +50,7 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
         As ``LogisticRegression.fit`` does.
     """
     X, y = check_X_y(estimator, X, y)
-    classes, target = encode(y)
+    classes, target = encode(y, estimator.n_jobs)
     factors = check_penalty_factors(estimator.penalty_factors, X.shape[1], C)
     grouped = estimator.group_classes and len(classes) > 2
     bounds = check_bounds(estimator.bounds, X.shape[1], grouped)
@@ -58,9 +58,6 @@ def bind(estimator, X, y, sample_weight=None, offset=None, C=1.0, sampled=False)
     weight = check_weight(sample_weight, estimator.class_weight, X, classes, y, target, penalised=C < np.inf)
     total_weight = float(len(y)) if weight is None else float(weight.sum())
     weight = moderate(weight)
-    if estimator.standardize and scipy.sparse.issparse(X) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()  # the squares of parts are not those of their sum
     design = as_design(X, estimator.n_jobs)
     offset = check_offset(offset, len(y), len(classes))
     rows = X, y, classes, target, design, weight, offset

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, SERIAL_WORK, split
+from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, ROW_WORK, SERIAL_WORK, split
 from fastlogreg.kernels import binary, descent, stochastic
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
@@ -24,10 +24,8 @@ from fastlogreg.result import StoredByName
 OPTIMIZERS = "gd", "mini-batch", "sgd", "adagrad"
 SCHEDULES = "constant", "inverse-scaling", "optimal"
 
-# One kernel call does about so many multiply-adds (50 ms), so that Ctrl-C is seen in time. The link function and
-# what else a row costs count as so many.
+# One kernel call does about so many multiply-adds (50 ms), so that Ctrl-C is seen in time.
 CALL_WORK = 2**26
-ROW_WORK = 8
 # Gradient descent enters a parallel region in every update. Below so much work (0.1 ms) a second core saves little, and
 # on a machine that others use too the wait for it costs more: 94 against 65 ms for 659 updates of 100 000 x 2.
 SHORT_WORK = 2**20

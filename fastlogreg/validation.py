@@ -7,7 +7,6 @@ from numbers import Real
 import numpy as np
 import scipy.sparse
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastlogreg.culprits import (
@@ -22,8 +21,6 @@ from fastlogreg.culprits import (
 )
 
 FLOATS = (np.float64, np.float32)
-# Labels that are whole numbers are counted where they span at most so many values, or four times as many as there are.
-SPAN = 2**16
 
 
 def all_or_nothing(fit):
@@ -50,7 +47,7 @@ def check_X(estimator, X, *, reset=False):
 
 
 def check_X_y(estimator, X, y, *, order=None, reset=True):
-    """Return X as check_X does, and y as labels of one dimension, which `encode` looks at."""
+    """Return X as check_X does, and y as labels of one dimension, which `labels.encode` looks at."""
     plain_y = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in NUMBERS and y.dtype.isnative
     if reset and order is None and plain_y and _plain(estimator, X) and X.shape[0] == len(y):
         estimator.n_features_in_ = X.shape[1]
@@ -68,7 +65,7 @@ def _plain(estimator, X):
     plain = (sparse or type(X) is np.ndarray) and X.ndim == 2 and X.dtype in FLOATS and min(X.shape) > 0
     plain = plain and not hasattr(estimator, "feature_names_in_")
     if plain and sparse:
-        check_indices(X)
+        check_indices(X, getattr(estimator, "n_jobs", None))
     return plain
 
 
@@ -78,7 +75,7 @@ def _validated(estimator, X, *y, **options):
     for labels in y:
         refuse_mask(labels, "y")
     refuse_times(X)
-    check_indices(X)
+    check_indices(X, getattr(estimator, "n_jobs", None))
     try:
         with np.errstate(over="ignore"):  # of a wider type: infinite in float64, which check_finite names
             return validate_data(
@@ -147,72 +144,6 @@ def check_coef(estimator, coef):
         )
 
 
-def encode(y):
-    """Return the sorted classes, at least two, and the target of every row.
-
-    The target is 0.0 or 1.0 for two classes, the class index as int64 for more. Numbers are found by reductions and
-    counted; np.unique would sort them, which for a million rows takes longer than their fit.
-
-    Raises
-    ------
-    ValueError
-        If y is not finite, continuous or of one class only.
-    """
-    numbers = y.dtype.kind in NUMBERS
-    if not numbers:
-        try:
-            check_classification_targets(y)
-        except (TypeError, ValueError) as error:
-            name_label(y)
-            if y.dtype != object:
-                raise
-            kinds = sorted({type(label).__name__ for label in y})
-            raise type(error)(
-                f"{error} y is an array of objects, of type {', '.join(kinds)}: convert them to one, for example with "
-                "y.astype(int) or y.astype(str)."
-            ) from error
-    classes, target = (_encode_numbers(y) if numbers else None) or _encode_any(y)
-    if numbers and (2 * len(classes) > len(y) or (classes != np.rint(classes)).any()):
-        check_classification_targets(y)  # for its message
-    if len(classes) < 2:
-        raise ValueError(
-            f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-            f"{classes.tolist()[0]!r}"
-        )
-    return classes, target
-
-
-def _encode_any(y):
-    """Compare labels with the classes; sorting them with their positions takes four times the memory."""
-    classes = np.unique(y)
-    if len(classes) == 2:
-        return classes, (y == classes[1]).astype(np.float64)
-    return classes, np.searchsorted(classes, y).astype(np.int64, copy=False)
-
-
-def _encode_numbers(y):
-    """Return classes and target of two values or of whole numbers close together, else None."""
-    low, high = y.min(), y.max()
-    if y.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-        name_label(y)
-    if y.dtype.kind in "iu" and int(high) == int(low) + 1:  # nothing lies between
-        return np.array([low, high], dtype=y.dtype), np.equal(y, high, out=np.empty(len(y)))
-    is_high = y == high
-    if np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y):
-        return np.array([low, high], dtype=y.dtype), is_high.astype(np.float64)
-    whole = y.dtype.kind != "f" or not np.mod(y, 1).any()
-    if not whole or int(high) - int(low) > max(SPAN, 4 * len(y)):
-        return None
-    unsigned = y.dtype.kind == "u"  # may lie beyond int64
-    index = (y - low).astype(np.int64) if unsigned else y.astype(np.int64) - int(low)
-    present = np.bincount(index) > 0
-    if present.all() and not unsigned:
-        return np.arange(int(low), int(high) + 1).astype(y.dtype), index
-    found = np.flatnonzero(present)
-    classes = found.astype(y.dtype) + low if unsigned else (found + int(low)).astype(y.dtype)
-    return classes, (np.cumsum(present) - 1)[index]
-
-
 def check_weight_values(sample_weight, X):
     """Return sample_weight as float64: one finite value for each row, none negative, not all zero."""
     sample_weight = as_numbers(sample_weight, "sample_weight")
@@ -253,7 +184,7 @@ def check_weight(sample_weight, class_weight, X, classes, y, target, penalised=F
     class_weight : dict, "balanced" or None
     X : ndarray or CSR
     classes, y, target : ndarray
-        Classes, labels, and targets as `encode` returns them.
+        Classes, labels, and targets as `labels.encode` returns them.
     penalised : bool, default=False
         Whether there is a penalty.
     """

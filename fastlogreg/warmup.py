@@ -18,11 +18,12 @@ import numpy as np
 import scipy.sparse
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fastlogreg import functional, stochastic
+from fastlogreg import functional, hessian_sums, stochastic
+from fastlogreg.design import MANY, look_at_indices
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.estimators.stochastic import SGDLogisticRegression
 from fastlogreg.kernels import jit
-from fastlogreg.objective import OWN_HESSIAN
+from fastlogreg.labels import encode
 from fastlogreg.solvers import SOLVERS
 from fastlogreg.solvers.curvature import CHEAP_HESSIAN, SINGLE_WORK
 from fastlogreg.solvers.prox_newton import SPARSE_GRAM
@@ -90,8 +91,10 @@ def _two_classes(store):
     n_columns = 4 * CHEAP_HESSIAN
     X, y = _rows(int(SINGLE_WORK / n_columns**2) + 1, n_columns)
     LogisticRegression(solver="newton", max_iter=3).fit(store(X + 1.0), y)
-    X, y = _rows(8, OWN_HESSIAN)
+    X, y = _rows(8, hessian_sums.OWN)
     LogisticRegression(solver="newton", max_iter=1).fit(store(X), y)
+    if scipy.sparse.issparse(store(X)):
+        look_at_indices(store(X))
     X, y = _rows(600, 2 * SPARSE_GRAM)  # sparse columns without the products of any two
     LogisticRegression(C=1e3, l1_ratio=1.0, max_iter=2).fit(store(X), y)
 
@@ -121,6 +124,10 @@ def _learning_rate(store):
             SGDLogisticRegression(optimizer="gd", learning_rate=0.1, max_iter=1).fit(store(X), y)
 
 
+def _labels(dtype):
+    encode((np.arange(MANY) % 2).astype(dtype))
+
+
 def _functions(dtype):
     eta = np.ones((4, 3), dtype=dtype)
     for function in (functional.sigmoid, functional.log1pexp, functional.logsumexp, functional.softmax):
@@ -129,6 +136,7 @@ def _functions(dtype):
 
 KINDS = {"two classes": _two_classes, "more classes": _more_classes, "learning rate": _learning_rate}
 TASKS = {f"{kind}, {name}": (KINDS[kind], store) for name, store in STORAGES.items() for kind in KINDS}
+TASKS.update({f"many labels, {np.dtype(dtype)}": (_labels, dtype) for dtype in (np.float64, np.int64)})
 TASKS.update({f"functions, {np.dtype(dtype)}": (_functions, dtype) for dtype in FLOATS})
 
 

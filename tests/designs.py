@@ -60,6 +60,13 @@ def messy_csr(X):
     return scipy.sparse.csr_array((np.repeat(halves, 2), np.repeat(index, 2), indptr), shape=X.shape)
 
 
+def strided_csr(X):
+    """CSR of every second entry of arrays twice as long."""
+    X = scipy.sparse.csr_array(X)
+    data, indices, indptr = (np.repeat(part, 2)[::2] for part in (X.data, X.indices, X.indptr))
+    return scipy.sparse.csr_array((data, indices, indptr), shape=X.shape)
+
+
 def dia(X):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", scipy.sparse.SparseEfficiencyWarning)
@@ -110,6 +117,7 @@ USER = {
     "DIA": lambda X: dia(X),
     "DOK": scipy.sparse.dok_array,
     "LIL": scipy.sparse.lil_array,
+    "CSR of slices": strided_csr,
     "CSR int64 indices": lambda X: csr(X, index=np.int64),
     "CSR int64 values": lambda X: scipy.sparse.csr_array(X.astype(np.int64)),
 }

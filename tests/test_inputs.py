@@ -16,6 +16,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from designs import KERNEL, USER, integers
 from fastlogreg import LogisticRegression, SeparationWarning, SGDLogisticRegression
+from fastlogreg.design import MANY
 from fastlogreg.validation import check_X_y
 from problems import BINARY, SEVERAL
 
@@ -657,8 +658,10 @@ def broken(format, name, position, value):
         ("coo", "col", 4, -1, r"COO matrix: col\[4\] is -1, outside of 0 to 4"),
     ],
 )
+@pytest.mark.parametrize("many", [0, MANY])
 @each_estimator
-def test_indices_outside_of_the_matrix(make, format, name, position, value, message):
+def test_indices_outside_of_the_matrix(make, many, format, name, position, value, message, monkeypatch):
+    monkeypatch.setattr("fastlogreg.culprits.MANY", many)
     assert_all_refuse(make, X, broken(format, name, position, value), message)
 
 

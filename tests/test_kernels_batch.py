@@ -7,13 +7,14 @@ import hypothesis.strategies as st
 import numba
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 
 import naive
 from designs import KERNEL, csr
-from fastlogreg import objective as objective_module
-from fastlogreg.design import ArrayDesign, Moments, as_design
-from fastlogreg.kernels import predict, tiles
+from fastlogreg import hessian_sums
+from fastlogreg.design import ArrayDesign, Moments, as_design, look_at_indices
+from fastlogreg.kernels import labels, predict, tiles
 from fastlogreg.kernels.jit import driver
 from fastlogreg.objective import LogisticObjective
 from problems import random_coef, random_problem
@@ -95,8 +96,8 @@ def expected_value_gradient_hessian(problem):
 def panel_hessian(problem, design):
     """As value_gradient_hessian, with the Hessian from panels of 64 rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objective_module, "OWN_HESSIAN", 0)
-        patch.setattr(objective_module, "PANEL_ROWS", 64)
+        patch.setattr(hessian_sums, "OWN", 0)
+        patch.setattr(hessian_sums, "PANEL_ROWS", 64)
         return value_gradient_hessian(problem, design)
 
 
@@ -426,3 +427,55 @@ def test_intercept_is_a_column_of_ones(storage, n_classes, seed):
     np.testing.assert_allclose(value, sums(problem, storage)[:1], rtol=1e-12)
     gradient = gradient.reshape(moved.shape)
     np.testing.assert_allclose(gradient[..., -2], gradient[..., -1], rtol=1e-12, atol=1e-12)
+
+
+# --- sparse rows whose columns rise, and others ------------------------------------------------------------------
+
+FEW = [[3], [0, 39], [], [5, 6, 7], [1, 2, 8, 20], [], [0, 4, 9, 30, 38], [2]]  # columns of the entries of a row
+ROWS = {
+    "rising": FEW,
+    "one falls": [*FEW, [7, 5], *FEW],
+    "one is in two parts": [*FEW, [5, 5, 6], *FEW],
+    "one is in parts apart": [*FEW, [5, 9, 5], *FEW],
+    "empty at both ends": [[], [], *FEW, [], []],
+    "all empty": [[]] * 4,
+    "a block falls, the next rises": [*[[9, 2]] * 256, *FEW],
+}
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_sparse_hessian_of_columns_in_any_order(rows):
+    rng = np.random.default_rng(0)
+    indices = np.array([column for row in rows for column in row], dtype=np.int32)
+    indptr = np.cumsum([0, *map(len, rows)]).astype(np.int32)
+    X = scipy.sparse.csr_array((rng.standard_normal(len(indices)), indices, indptr), shape=(len(rows), 40))
+    coef = rng.standard_normal(41)
+    found = LogisticObjective(as_design(X), np.arange(len(rows)) % 2.0).value_gradient_hessian(coef)[2]
+    np.testing.assert_allclose(found, naive.hessian(X, coef) / len(rows), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_indices_are_looked_at(rows):
+    indices = np.array([column for row in rows for column in row], dtype=np.int32)
+    indptr = np.cumsum([0, *map(len, rows)])
+    X = scipy.sparse.csr_array((np.ones(len(indices)), indices, indptr), shape=(len(rows), 40))
+    rising = X.has_canonical_format
+    assert look_at_indices(X) == (0, max(indices, default=-1), rising)
+    if len(indices):
+        X.indices[len(indices) // 2] = -7
+        assert look_at_indices(X)[0] == -7
+
+
+# --- labels -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_labels_are_marked(dtype, threads):
+    y = np.array([-3, 7, 7, -3, 5, 7, -3] * 9, dtype=dtype)
+    y.flags.writeable = False
+    target, found = np.full(len(y), np.nan), np.zeros(3, dtype=np.int64)
+    bounds = np.array([[0, 20], [20, 20], [20, len(y)]])
+    labels.mark_high(y, y[0].item(), y[1].item(), bounds, target, found, threads=threads)
+    np.testing.assert_array_equal(target, y == 7)
+    assert found.sum() == np.count_nonzero(y != 5)

@@ -7,7 +7,7 @@ import scipy.sparse
 import naive
 from designs import KERNEL
 from fastlogreg import design as design_module
-from fastlogreg import objective as objective_module
+from fastlogreg import hessian_sums
 from fastlogreg.coordinates import Coordinates
 from fastlogreg.design import Moments, as_design
 from fastlogreg.kernels.csr import CSR
@@ -112,14 +112,14 @@ def test_segments_add_up(n_classes, monkeypatch):
 
 @pytest.mark.parametrize("storage", ["C float64", "F float64", "CSR float64 int32"])
 def test_panels_of_many_features(storage, monkeypatch):
-    monkeypatch.setattr(objective_module, "OWN_HESSIAN", 256)
+    monkeypatch.setattr(hessian_sums, "OWN", 256)
     problem = random_problem(700, 260, weighted=True, shifted=True, l2=0.1)
     assert_equals_twin(problem, make_objective(problem, KERNEL[storage](problem.X)))
 
 
 def test_panels_of_many_rows(monkeypatch):
-    monkeypatch.setattr(objective_module, "OWN_HESSIAN", 3)
-    monkeypatch.setattr(objective_module, "PANEL_ROWS", 100)
+    monkeypatch.setattr(hessian_sums, "OWN", 3)
+    monkeypatch.setattr(hessian_sums, "PANEL_ROWS", 100)
     for n in (99, 100, 1001):
         problem = random_problem(n, 5, weighted=True)
         assert_equals_twin(problem, make_objective(problem))

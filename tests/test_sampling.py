@@ -9,6 +9,7 @@ from fastlogreg import LogisticRegression
 from fastlogreg.design import RUN_ROWS, SAMPLE_RUNS, as_design
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.solvers import hybrid, newton
+from fastlogreg.solvers.sampling import enriched
 
 N_ROWS = 8000
 
@@ -126,7 +127,7 @@ def test_three_classes():
 def test_runs_are_read_where_they_are(weighted, by_panels, monkeypatch):
     """The objective of runs of rows is that of their copy, and nothing of X is copied."""
     if by_panels:
-        monkeypatch.setattr("fastlogreg.objective.OWN_HESSIAN", 10)
+        monkeypatch.setattr("fastlogreg.hessian_sums.OWN", 10)
     rng = np.random.default_rng(1)
     X, y, _ = plain(40, rng)
     terms = {"weight": rng.random(N_ROWS), "offset": rng.standard_normal(N_ROWS)} if weighted else {}
@@ -240,11 +241,11 @@ def test_all_rare_events_are_in_their_sample():
     y = (X.sum(axis=1) - 12.0 + rng.logistic(size=n_rows) > 0).astype(np.float64)
     weight = rng.uniform(0.5, 1.5, n_rows)
     objective = LogisticObjective(as_design(X), y, weight=weight, l2=1e-6)
-    sample = objective.enriched()
+    sample = enriched(objective)
     assert sample.design.shape[0] < n_rows / 4
     np.testing.assert_allclose(sample.total_weight, objective.total_weight)
     np.testing.assert_allclose(sample.positive_share, objective.positive_share)
     result = newton(objective, np.zeros(p + 1), tol=1e-9, max_iter=100)
     assert_optimal(X, y, result.coef, weight=weight, l2=1e-6)
     balanced = LogisticObjective(as_design(X), (X[:, 0] > 0).astype(np.float64))
-    assert balanced.enriched() is None
+    assert enriched(balanced) is None

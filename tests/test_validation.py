@@ -8,7 +8,7 @@ import scipy.sparse
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastlogreg import LogisticRegression
-from fastlogreg.validation import encode
+from fastlogreg.labels import encode
 
 RNG = np.random.default_rng(0)
 LABELS = {
@@ -44,10 +44,28 @@ def test_encode_equals_unique(labels):
     np.testing.assert_array_equal(labels, before)
 
 
+@pytest.mark.parametrize("name", LABELS)
+def test_many_labels_are_encoded_as_few(name, monkeypatch):
+    """In one read where a sample shows both of two numbers; whatever it does not show is found as before."""
+    monkeypatch.setattr("fastlogreg.labels.MANY", 0)
+    monkeypatch.setattr("fastlogreg.labels.SHOWN", 5)
+    labels = LABELS[name]
+    for y in labels, np.concatenate([labels[labels == labels[0]], labels]), labels[::-1]:
+        classes, target = encode(y)
+        expected, index = np.unique(y, return_inverse=True)
+        np.testing.assert_array_equal(classes, expected)
+        np.testing.assert_array_equal(target, index)
+        assert (classes.dtype, target.dtype) == (y.dtype, np.float64 if len(classes) == 2 else np.int64)
+
+
 @pytest.mark.parametrize("bad, message", [(np.nan, "Input y contains NaN"), (np.inf, "Input y contains infinity")])
-def test_labels_that_are_not_finite(bad, message):
-    with pytest.raises(ValueError, match=message):
-        encode(np.array([0.0, 1.0, bad, 1.0]))
+@pytest.mark.parametrize("labels", [[0.0, 1.0, 1.0], [1.0]])
+@pytest.mark.parametrize("many", [0, 2**19])
+def test_labels_that_are_not_finite(bad, message, labels, many, monkeypatch):
+    monkeypatch.setattr("fastlogreg.labels.MANY", many)
+    for value in bad, -bad:
+        with pytest.raises(ValueError, match=message):
+            encode(np.array([*labels, value]))
 
 
 @pytest.mark.parametrize("labels", [[0.5, 1.5, 2.0] * 4, [0.25, 1.0] * 6], ids=["three", "two"])

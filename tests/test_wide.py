@@ -253,7 +253,7 @@ def ill_conditioned():
 @pytest.mark.parametrize("single", [False, True], ids=["", "float32"])
 def test_hybrid_ends_with_newton(by_panels, single, monkeypatch):
     if by_panels:
-        monkeypatch.setattr("fastlogreg.objective.OWN_HESSIAN", 10)
+        monkeypatch.setattr("fastlogreg.hessian_sums.OWN", 10)
     if single:
         monkeypatch.setattr("fastlogreg.solvers.curvature.SINGLE_WORK", 0.0)
         monkeypatch.setattr("fastlogreg.solvers.curvature.CHEAP_HESSIAN", 8)

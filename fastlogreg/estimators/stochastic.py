@@ -14,6 +14,7 @@ from fastlogreg import stochastic
 from fastlogreg.culprits import refuse_mask
 from fastlogreg.design import as_design
 from fastlogreg.estimators.base import LinearClassifier
+from fastlogreg.labels import encode
 from fastlogreg.result import ConvergenceWarning, DivergenceWarning
 from fastlogreg.stochastic import NEVER, Rows, Settings, Stop, Trainer
 from fastlogreg.validation import (
@@ -23,7 +24,6 @@ from fastlogreg.validation import (
     check_weight_values,
     check_X,
     check_X_y,
-    encode,
 )
 
 # Rows an update where batch_size is None; None is all of them.
@@ -258,7 +258,7 @@ class SGDLogisticRegression(LinearClassifier):
         design = as_design(X, self.n_jobs)
         squares = design.column_moments()[1]
         check_finite(self, X, squares)
-        classes, target = encode(y)
+        classes, target = encode(y, self.n_jobs)
         weight = check_weight(sample_weight, self.class_weight, X, classes, y, target)
         if weight is not None:
             weight = weight * (np.count_nonzero(weight) / weight.sum())

@@ -4,7 +4,10 @@ import numpy as np
 from numba import prange
 
 from fastlogreg.kernels.blocks import add_block_moments, block_rows, moments_width, n_features
+from fastlogreg.kernels.csr import rises
 from fastlogreg.kernels.jit import driver, kernel
+
+BLOCK = 256  # rows looked at twice, from cache
 
 
 @kernel
@@ -39,6 +42,26 @@ def take(X, out_taken, index, bounds):
         for i in range(bounds[c, 0], bounds[c, 1]):
             for k in range(index.size):
                 out_taken[i, k] = X[i, np.uint64(index[k])]
+
+
+@kernel
+def look_rows(indices, indptr, start, stop, out):
+    """Set out to the least index of CSR rows, or 0, the largest, or -1, and whether the columns of every row rise."""
+    low, high, rising = np.int64(0), np.int64(-1), True
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        for k in range(np.uint64(indptr[first]), np.uint64(indptr[last])):
+            j = np.int64(indices[k])
+            low, high = min(low, j), max(high, j)
+        rising &= rises(indices, indptr, first, last)
+    out[0], out[1], out[2] = low, high, 1 if rising else 0
+
+
+@driver
+def look(indices, indptr, bounds, out):
+    """Drive look_rows; out (n_chunks, 3)."""
+    for c in prange(bounds.shape[0]):
+        look_rows(indices, indptr, bounds[c, 0], bounds[c, 1], out[c])
 
 
 # Entries looked at together; those to be taken are found without a branch, which would be mispredicted.

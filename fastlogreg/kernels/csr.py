@@ -7,7 +7,7 @@ import numpy as np
 from fastlogreg.kernels.jit import kernel, pointwise
 
 # Positions are unsigned: a signed one carries the wraparound of negative indices.
-ONE = np.uint64(1)
+ONE, TWO = np.uint64(1), np.uint64(2)
 
 
 class CSR(NamedTuple):
@@ -86,31 +86,73 @@ def fill(X, first, last, panel):
 
 
 @kernel
+def rises(indices, indptr, first, last):
+    """Return whether the columns of rows first … last - 1 rise in each: sorted, none twice."""
+    n_falls = 0
+    before, stop = np.uint64(indptr[first]), np.uint64(indptr[last])
+    for k in range(before + ONE, stop):
+        n_falls += 1 if indices[k] <= indices[k - ONE] else 0
+    for i in range(first + 1, last):  # from the last entry of one row to the first of another
+        start = np.uint64(indptr[i])
+        if before < start < stop:
+            n_falls -= 1 if indices[start] <= indices[start - ONE] else 0
+        before = start
+    return n_falls == 0
+
+
+@kernel
 def add_gram(X, first, last, root, gram):
-    """See gram.add_block_gram: entry by entry, some 1.2 ns for each pair of entries of a row."""
-    # Flat and unsigned, or every store carries the wraparound of two negative indices: 12 ms instead of 2.2 for 5e4
-    # rows of seven entries. A row's entries copied to an array first, with the intercept as one more: slower.
+    """See gram.add_block_gram: entry by entry, in any order, in parts or not."""
+    # Flat and unsigned, or every store carries the wraparound of two negative indices.
     flat, q, p = gram.reshape(-1), np.uint64(gram.shape[1]), np.uint64(X.n_features)
+    if rises(X.indices, X.indptr, first, last):
+        add_rising_gram(X, first, last, root, flat, q)
+        return
     for i in range(first, last):
         r = root[i - first] * root[i - first]
-        start, stop = np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])
-        rising = True
-        for a in range(start + ONE, stop):
-            rising &= X.indices[a - ONE] < X.indices[a]
         flat[p * q + p] += r
-        for a in range(start, stop):
-            j = np.uint64(X.indices[a])
-            scaled = r * X.data[a]
-            row = j * q
-            flat[row + p] += scaled
-            for b in range(a, stop if rising else a + ONE):
-                at = row + np.uint64(X.indices[b])
-                flat[at] = plus_product(flat[at], scaled, X.data[b])
-            for b in range(stop if rising else a + ONE, stop):
+        for a in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
+            j, scaled = np.uint64(X.indices[a]), r * X.data[a]
+            flat[j * q + p] += scaled
+            for b in range(np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])):
                 k = np.uint64(X.indices[b])
-                twice = 2.0 if j == k else 1.0  # one entry in two parts, each multiplied with the other
-                at = min(j, k) * q + max(j, k)
-                flat[at] = plus_product(flat[at], twice * scaled, X.data[b])
+                if j <= k:  # parts of one entry meet twice
+                    flat[j * q + k] += scaled * X.data[b]
+
+
+@kernel
+def add_rising_gram(X, first, last, root, flat, q):
+    """Add the products of rows whose columns rise, two entries of a row with all that follow; some 1.3 ns for each.
+
+    One entry at a time took 1.1 to 1.7 times as long: twice the loops, whose ends are mispredicted. A row's entries
+    copied to an array first, with the intercept as one more: slower.
+    """
+    p, total = np.uint64(X.n_features), 0.0
+    for i in range(first, last):
+        r = root[i - first] * root[i - first]
+        total += r
+        a, stop = np.uint64(X.indptr[i]), np.uint64(X.indptr[i + 1])
+        while a + ONE < stop:
+            j, k = np.uint64(X.indices[a]), np.uint64(X.indices[a + ONE])
+            x, z = X.data[a], X.data[a + ONE]
+            s, t = r * x, r * z
+            row, other = j * q, k * q
+            flat[row + p] += s
+            flat[other + p] += t
+            flat[row + j] = plus_product(flat[row + j], s, x)
+            flat[row + k] = plus_product(flat[row + k], s, z)
+            flat[other + k] = plus_product(flat[other + k], t, z)
+            for b in range(a + TWO, stop):
+                m, u = np.uint64(X.indices[b]), X.data[b]
+                flat[row + m] = plus_product(flat[row + m], s, u)
+                flat[other + m] = plus_product(flat[other + m], t, u)
+            a += TWO
+        if a < stop:
+            j, x = np.uint64(X.indices[a]), X.data[a]
+            s = r * x
+            flat[j * q + p] += s
+            flat[j * q + j] = plus_product(flat[j * q + j], s, x)
+    flat[p * q + p] += total
 
 
 @kernel

@@ -226,7 +226,7 @@ def softmax_cost(X, y, weight, coef, n_classes, bounds, out):
     """As cost, for more classes."""
     n_chunks = bounds.shape[0]
     padded_classes, q = coef.shape
-    size = block_size(q, n_classes)
+    size = block_size(q, n_classes, 8)
     panel = np.empty((n_chunks, q, size))
     prob = np.zeros((n_chunks, padded_classes, size))
     work = np.empty((n_chunks, n_classes + 4, size))
@@ -356,7 +356,7 @@ def softmax_descend(
     n_chunks = bounds.shape[0]
     coef = out_run.coef
     padded_classes, q = coef.shape
-    size = block_size(q, n_classes)
+    size = block_size(q, n_classes, 8)
     partial = np.empty((n_chunks, 2 + coef.size))
     panel = np.empty((n_chunks, q, size))
     prob = np.zeros((n_chunks, padded_classes, size))

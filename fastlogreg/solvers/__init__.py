@@ -11,10 +11,11 @@ from fastlogreg.objective import SPARSE
 from fastlogreg.solvers.curvature import sparse_hessian_cost
 from fastlogreg.solvers.hybrid import hybrid
 from fastlogreg.solvers.lbfgs import lbfgs
-from fastlogreg.solvers.newton import SAMPLE_RATIO, newton
+from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.prox_newton import prox_newton
 from fastlogreg.solvers.row_space import row_space
+from fastlogreg.solvers.sampling import SAMPLE_RATIO
 from fastlogreg.solvers.small import is_small as is_small
 from fastlogreg.solvers.small import small_newton
 

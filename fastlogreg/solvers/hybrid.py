@@ -5,9 +5,10 @@ from collections import deque
 from fastlogreg.design import SAMPLE_PART
 from fastlogreg.result import Status
 from fastlogreg.solvers.lbfgs import lbfgs
-from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL, at_odds, newton, sampling_error, with_odds_of
+from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.pairs import MEMORY
+from fastlogreg.solvers.sampling import SAMPLE_RATIO, at_odds, sampling_error, with_odds_of
 
 # Coefficients for which a Hessian takes as long as a Hessian-vector product, where BLAS makes it in float32.
 HESSIAN_COST = 48.0
@@ -68,7 +69,7 @@ def _by_sample(objective, start, tol, max_iter, callback):
         return None
     n_sampled = sample.design.shape[0]
     pairs: deque = deque(maxlen=MEMORY)
-    enough = max(tol, sampling_error(objective, n_sampled, SAMPLE_TOL))
+    enough = max(tol, sampling_error(objective, n_sampled))
     found = lbfgs(sample, at_odds(sample, start), tol=enough, max_iter=SAMPLE_STEPS, pairs=pairs)
     objective.n_passes += sample.n_passes * n_sampled / n_rows
     if not found.converged:

@@ -11,17 +11,16 @@ from fastlogreg.solvers.inverse import Inverse, changes_nothing, dependent, leas
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.line_search import escape, search
 from fastlogreg.solvers.progress import LEFT_OVER, Progress
+from fastlogreg.solvers.sampling import SAMPLE_RATIO, at_odds, enriched, sampling_error, with_odds_of
 
-# With this many rows per coefficient, where a pass is dear, the start is the optimum of one row in SAMPLE_PART; where
-# it is short rows that are sparse, a sample, which is a copy, has to be nearer to the optimum, which takes more rows.
-SAMPLE_RATIO, CHEAP_RATIO = 80, 1000
+# SAMPLE_RATIO for rows that are short and sparse: a sample, which is a copy there, has to be nearer to the optimum.
+CHEAP_RATIO = 1000
 # A sample begins with a sample of its own where that has forty rows per coefficient: with fifteen, rare levels were
 # separated there, and Newton took ten Hessians to come back.
 SAMPLE_OF_SAMPLE = 320
 # Gradients of all rows that a Hessian at the sample's optimum saves: at 100 columns two or three, and it costs one; at
 # 500 one or none, and it costs three.
 LAST_HESSIAN = 2.0
-SAMPLE_TOL = 0.05  # of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)
 FEW_MISSED = 0.1  # of the columns, that a sample hardly holds
 # Violation above which L-BFGS goes on where no Newton step helps: offsets of 10⁴ leave hardly any curvature, and what
 # there is misleads.
@@ -163,7 +162,7 @@ def _sample_start(objective, start, tol, max_iter, near, rough):
     least = (SAMPLE_OF_SAMPLE if rough else ratio) * objective.n_coef
     if n_rows < least or not objective.design.large or (start.any() and not near):
         return start, None
-    sample = objective.enriched() or objective.sample(n_rows // SAMPLE_PART)
+    sample = enriched(objective) or objective.sample(n_rows // SAMPLE_PART)
     if sample.total_weight == 0.0:
         return start, None
     n_sampled = sample.design.shape[0]
@@ -172,7 +171,7 @@ def _sample_start(objective, start, tol, max_iter, near, rough):
         curvature, coef = Curvature(sample, memory), start
         curvature.update(start, curvature.with_hessian(start)[2])
     else:
-        enough = max(tol, sampling_error(objective, n_sampled, SAMPLE_TOL))
+        enough = max(tol, sampling_error(objective, n_sampled))
         result, curvature = _minimise(sample, start, enough, max_iter, memory=memory, rough=True)
         worth_it = not cheap(objective) and curvature.cost < LAST_HESSIAN * SAMPLE_PART
         if result.converged and not curvature.fresh and worth_it:
@@ -204,37 +203,3 @@ def _inverse_for_all(objective, sample, curvature):
     hessian = plus_l2(hessian, objective.l2, objective.n_coef)
     inverse = Inverse(hessian, curvature.scales, curvature.precision)
     return inverse if inverse.factor is not None else None
-
-
-def sampling_error(objective, n_sampled, part):
-    """Return a part of the spread of a coordinate of the gradient between samples, about 1 / sqrt(n_sampled)."""
-    share = objective.positive_share if objective.binary else 0.5
-    share = min(max(share, 1e-6), 1.0 - 1e-6)
-    return part * 2.0 * float(np.sqrt(share * (1.0 - share) / n_sampled))
-
-
-def at_odds(objective, start):
-    """Return start with the intercept of the classes' odds: with rare events Newton's way from zero to it is long."""
-    if not (objective.binary and objective.fit_intercept) or start.any():
-        return start
-    coef = start.copy()
-    coef[-1] = _logit(objective.positive_share)
-    return coef
-
-
-def with_odds_of(objective, sample, coef):
-    """Return coefficients of a sample with the intercept that all rows would have.
-
-    Other odds in the sample, of rows sorted by class or rare events, change the intercept and little else (King and
-    Zeng, Political Analysis 9 (2001) 137-163).
-    """
-    if not (objective.binary and objective.fit_intercept):
-        return coef
-    coef = coef.copy()
-    coef[-1] += _logit(objective.positive_share) - _logit(sample.positive_share)
-    return coef
-
-
-def _logit(share):
-    share = min(max(share, 1e-6), 1.0 - 1e-6)
-    return float(np.log(share / (1.0 - share)))

@@ -5,14 +5,15 @@ import functools
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
+from fastlogreg import hessian_sums
 from fastlogreg.design import SAMPLE_PART
-from fastlogreg.objective import COVERED, OWN_HESSIAN, SPARSE
+from fastlogreg.objective import COVERED, SPARSE
 from fastlogreg.result import Status
 from fastlogreg.solvers.curvature import UNSURE
 from fastlogreg.solvers.inverse import Inverse
 from fastlogreg.solvers.line_search import escape, search
-from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL
 from fastlogreg.solvers.progress import LEFT_OVER, Progress
+from fastlogreg.solvers.sampling import SAMPLE_RATIO, SAMPLE_TOL
 from fastlogreg.solvers.shortest import shortest
 
 MAX_PRODUCTS = 200
@@ -158,7 +159,7 @@ def _sample_start(objective, start, tol, max_iter):
 def preconditioner(objective):
     """Return a function of a gradient that applies a rough inverse of the Hessian at where it was updated last."""
     n_rows, n_columns = objective.design.shape
-    if objective.binary or objective.design.density < SPARSE or not n_columns < min(OWN_HESSIAN, n_rows):
+    if objective.binary or objective.design.density < SPARSE or not n_columns < min(hessian_sums.OWN, n_rows):
         return ColumnPreconditioner(objective.coordinates)
     return ClassPreconditioner(objective)
 

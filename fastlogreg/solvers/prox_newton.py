@@ -11,9 +11,9 @@ from fastlogreg.solvers import quadratic
 from fastlogreg.solvers.by_columns import Columns, WorkingSet
 from fastlogreg.solvers.curvature import RENEWALS, SINGLE_WORK
 from fastlogreg.solvers.line_search import ARMIJO, FLAT, LONGEST, MIN_STEP
-from fastlogreg.solvers.newton import SAMPLE_RATIO, SAMPLE_TOL, at_odds
 from fastlogreg.solvers.progress import Progress
 from fastlogreg.solvers.reduced import Reduced
+from fastlogreg.solvers.sampling import SAMPLE_RATIO, SAMPLE_TOL, at_odds
 from fastlogreg.solvers.shortest import shortest
 from fastlogreg.threads import factoring
 

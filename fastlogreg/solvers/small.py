@@ -4,9 +4,10 @@ import numpy as np
 
 from fastlogreg.coordinates import CONSTANT
 from fastlogreg.design import NO_OFFSET, Moments
+from fastlogreg.hessian_sums import padded_size
 from fastlogreg.kernels import small
 from fastlogreg.kernels.tiles import PANEL_MULTIPLE
-from fastlogreg.objective import NotFiniteError, _padded
+from fastlogreg.objective import NotFiniteError
 from fastlogreg.result import Result, Status
 from fastlogreg.solvers.inverse import RANK
 from fastlogreg.solvers.line_search import ARMIJO
@@ -53,7 +54,7 @@ def small_newton(objective, start, *, tol, max_iter, callback=None):
         Where an entry is not finite, or a column of such a scale or origin that units.py has to look at it.
     """
     size = start.shape[-1]
-    n_classes, q, n_rows = start.size // size, _padded(size), objective.design.shape[0]
+    n_classes, q, n_rows = start.size // size, padded_size(size), objective.design.shape[0]
     n_coef, several = start.size, n_classes > 1
     rows = min(ROWS, -(-n_rows // PANEL_MULTIPLE) * PANEL_MULTIPLE)
     around = np.zeros((n_classes, q))
