@@ -10,8 +10,8 @@ from fastlogreg.kernels.panels import TILE
 from fastlogreg.kernels.tiles import PANEL_MULTIPLE
 
 # Bytes of a panel, the block of rows whose products are summed in registers: a tenth of a second-level cache, so that
-# the rows of X it came from and those fetched ahead fit beside it. In float32 more rows
-# have to pay for adding up the sums of a tile: twice the bytes took 0.85 of the time at 150 to 500 columns.
+# the rows of X it came from and those fetched ahead fit beside it. In float32 more rows have to pay for adding up the
+# sums of a tile: twice the bytes took 0.85 of the time at 150 to 500 columns.
 PANEL_BYTES = {np.float64: 2**17, np.float32: 2**18}
 # Largest number of coefficients for which each chunk sums a Hessian of its own in one read of X. Above it, panels of
 # rows are scaled by a kernel and added by BLAS to one shared Hessian: not for speed (see bench/), but because the
