@@ -113,7 +113,8 @@ def _add_rows_gradient(X, order, first, last, factor, k, target):
 # --- prefetch ---------------------------------------------------------------------------------------------------
 
 # Rows in random order come from memory one by one unless they are asked for ahead of time. So many bytes of rows, and
-# at least two rows, are kept under way.
+# at least two rows, are kept under way. (To ask for the weights of the next sparse row, too, took 1.05 to 1.1 times as
+# long.)
 AHEAD = 4096
 
 
