@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import rivals, scaling, shapes, speed
-from bench.asv import resident, starts
+from bench.asv import problems, resident, starts
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,8 +31,12 @@ def test_asv_suite_imports_without_the_rest_of_bench(tmp_path):
     assert not has_bench
     assert {kind for _, kind in found} == {"time", "track", "peakmemory"}
     modules = {name.split(".")[0] for name, _ in found}
-    assert modules == {"fits", "kernels", "memory", "passes", "starts"}
+    assert modules == {"fits", "kernels", "memory", "passes", "shapes", "starts"}
     assert any("timeraw_" in name for name, _ in found)
+
+
+def test_asv_has_a_fit_for_every_workload_of_the_table():
+    assert len(problems.SHAPES) == len(shapes.WORKLOADS)
 
 
 @pytest.mark.parametrize("library", starts.FirstFit.params)
