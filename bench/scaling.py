@@ -1,4 +1,4 @@
-"""What `bench.shapes` shows beside races: data that fill the memory, predictions, growth, threads, peak memory."""
+"""What `bench.shapes` shows beside races: data that fill memory, predictions, growth, threads, peak memory, starts."""
 
 import statistics
 import tempfile
@@ -8,13 +8,14 @@ import numba
 import numpy as np
 
 from bench import data, machine
-from bench.speed import Row, child, count, in_turns, ratio_row, short, words
+from bench.speed import FIRST_FITS, Row, child, cold_start, count, in_turns, ratio_row, short, warm_start, words
 from fastlogreg import LogisticRegression
 from fastlogreg.design import as_design
 from fastlogreg.objective import LogisticObjective
 
 LARGEST_RATIO, THREADS_SHARE = 2.1, 0.9
 PREDICT_BAR = 5.0
+COLD_SECONDS, WARM_RATIO = 6.0, 1.2
 
 
 def memory_mapped(n, p, seed):
@@ -123,4 +124,10 @@ def memory():
         yield Row(what, f"≤ {bar / 1e6:.1f} MB", f"{peak / 1e6:.1f} MB", "", "", peak <= bar, note)
 
 
-ROWS = {"predict": predictions, "growth": growth, "threads": threads, "memory": memory}
+def starts():
+    """Import and first fit in a fresh process: every kind of X with an empty cache, and a small one with a warm one."""
+    yield from cold_start(COLD_SECONDS, FIRST_FITS)
+    yield from warm_start(WARM_RATIO)
+
+
+ROWS = {"predict": predictions, "growth": growth, "threads": threads, "memory": memory, "starts": starts}
