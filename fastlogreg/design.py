@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.sparse
 
-from fastlogreg.kernels import columns
+from fastlogreg.kernels import blocks, columns, predict
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.threads import allowed_threads, check_jobs, in_threads
 
@@ -76,7 +76,7 @@ class Design(Protocol):
     def rows(self, values):
         """Return a row-aligned array (y, weight, offset, eta, …) as it lives beside the rows of X."""
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=None, between=None):
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=(), between=None):
         """Run a driver over rows and return the sum of its partial results, in row order."""
 
 
@@ -110,6 +110,11 @@ class ArrayDesign:
         """Most threads to use; a small fit, which uses one, does not ask the system how many there are."""
         return allowed_threads(self.n_jobs)
 
+    @functools.cached_property
+    def block_rows(self):
+        """Number of rows of a block: see blocks.py."""
+        return blocks.block_rows(self.X)
+
     @property
     def density(self):
         """Share of the entries that are stored."""
@@ -129,21 +134,21 @@ class ArrayDesign:
         """Return row-aligned values as they are: all rows are in one place."""
         return values
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=None, between=None):
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=(), between=None):
         """Run a driver over rows.
 
         Parameters
         ----------
         kernel : Driver
-            Called as ``kernel(X, *rows, *shared[, scratch], bounds[, out])``.
+            Called as ``kernel(X, *rows, *shared, *scratch, bounds[, out])``.
         rows, shared : tuple
             Row-aligned arguments, and those that every row sees whole.
         size : int, optional
             Length of the partial sums; none for a kernel that writes rows.
         work : float
             Multiply-adds per entry of X.
-        scratch : (tuple, dtype), optional
-            Shape and dtype of the workspace of one chunk.
+        scratch : tuple of shapes, or of (shape, dtype)
+            Workspaces of one chunk; those without a dtype are of float64.
         between : (int, int), optional
             First row and the one after the last; all rows by default.
 
@@ -169,11 +174,15 @@ class ArrayDesign:
             bounds = split(n_rows, n_segments * n_chunks) + (between[0] if between else 0)
         threads = self.threads if n_chunks > 1 else 1
         out = () if size is None else (np.zeros((n_chunks, size)),)
-        if scratch is not None:
-            shared = (*shared, np.empty((n_chunks, *scratch[0]), dtype=scratch[1]))
+        scratch = workspaces(n_chunks, scratch)
         for first in range(0, len(bounds), n_chunks):
-            kernel(self.X, *rows, *shared, bounds[first : first + n_chunks], *out, threads=threads)
+            kernel(self.X, *rows, *shared, *scratch, bounds[first : first + n_chunks], *out, threads=threads)
         return out[0].sum(axis=0) if out else None
+
+    def predict(self, kernel, offset, out, coef):
+        """Run a kernel of predict.py that writes what coef predicts for the rows; return how many are not finite."""
+        room = (predict.workspace(kernel, self.block_rows, self.shape[0], len(coef)),)
+        return int(self.run(kernel, (offset, out), (coef,), size=1, work=len(coef), scratch=room)[0])
 
     def sample(self, n_rows):
         """Return a design of about n_rows rows spread evenly over X, and their indices; None where they are runs.
@@ -210,7 +219,9 @@ class ArrayDesign:
 
     def column_moments(self, weight=None):
         """Return Σ w x and Σ w x² of every column, (2, n_features), not finite where an entry is not; one pass."""
-        return self.run(columns.moments, (EMPTY if weight is None else weight,), size=2 * self.shape[1]).reshape(2, -1)
+        rows = (EMPTY if weight is None else weight,)
+        room = ((2, blocks.moments_width(self.X)),)
+        return self.run(columns.moments, rows, size=2 * self.shape[1], scratch=room).reshape(2, -1)
 
     def row_products(self, precision=np.float64):
         """Return X Xᵀ and the passes that it cost; X is dense. A pass, O(n² p) arithmetic, but kept for the next time.
@@ -358,6 +369,12 @@ class ArrayDesign:
         X = self.X - origins.astype(self.dtype)
         X *= units
         return as_design(X, self.threads)
+
+
+def workspaces(n_chunks, scratch):
+    """Return uninitialised arrays for some chunks: see ArrayDesign.run."""
+    kinds = (kind if isinstance(kind[0], tuple) else (kind, np.float64) for kind in scratch)
+    return tuple(np.empty((n_chunks, *shape), dtype) for shape, dtype in kinds)
 
 
 def look_at_indices(X, n_jobs=None):

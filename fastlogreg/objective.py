@@ -258,11 +258,14 @@ class LogisticObjective:
             Hessian at coef in this precision: they are a third of its cost.
         """
         if self.binary:
-            sums = self._run(binary.value_gradient, self.row_values, (coef,), size=1 + coef.size)
+            room = ((3, self.design.block_rows),)
+            sums = self._run(binary.value_gradient, self.row_values, (coef,), size=1 + coef.size, scratch=room)
             return self.from_sums(coef, sums[0], sums[1:])
         padded = self._padded(coef)
         chances = NO_CHANCES if keep is None else self._chances.room(len(self._y), keep)
-        sums = self._run(multinomial.value_gradient, (*self.row_values, chances), (padded,), size=1 + padded.size)
+        room = multinomial.workspace(*padded.shape)
+        rows = *self.row_values, chances
+        sums = self._run(multinomial.value_gradient, rows, (padded,), size=1 + padded.size, scratch=room)
         if keep is not None:
             self._chances.coef = coef.copy()
         return self.from_sums(coef, sums[0], self._unpadded(sums[1:], padded.shape))
@@ -290,7 +293,7 @@ class LogisticObjective:
                 (padded,),
                 size=1 + q + q * q,
                 work=min(q, self.design.entries_per_row) / 2,
-                scratch=((q, rows), precision),
+                scratch=(((q, rows), precision), (4, rows)),
             )
             value, gradient = sums[0], sums[1 : 1 + coef.size]
             hessian = sums[1 + q :].reshape(1, 1, q, q)
@@ -303,6 +306,7 @@ class LogisticObjective:
                 (padded,),
                 size=1 + padded.size + (n_classes * q) ** 2,
                 work=n_classes * q / 2,
+                scratch=multinomial.hessian_workspace(n_classes, q),
             )
             value, gradient = sums[0], self._unpadded(sums[1 : 1 + padded.size], padded.shape)
             hessian = sums[1 + padded.size :].reshape(n_classes, n_classes, q, q)
@@ -338,16 +342,19 @@ class LogisticObjective:
 
     def _hessian_product(self, coef, vector, precision, curvature, known):
         if self.binary and known:
-            product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size)
+            room = ((self.design.block_rows,),)
+            product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size, scratch=room)
         elif self.binary:
             rows = *self.row_values, curvature
-            product = self._run(binary.hessian_product, rows, (coef, vector), size=coef.size, work=2)
+            room = ((3, self.design.block_rows),)
+            product = self._run(binary.hessian_product, rows, (coef, vector), size=coef.size, work=2, scratch=room)
         else:
             known = self._chances.known(coef, precision)
             chances = self._chances.room(len(self._y), precision)
-            shared = (self._padded(coef), self._padded(vector).astype(precision), known)
+            shared = (self._padded(coef), self._padded(vector).astype(precision))
             rows = (self._weight, self._offset, chances)
-            sums = self._run(multinomial.hessian_product, rows, shared, size=shared[0].size)
+            room = multinomial.product_workspace(*shared[1].shape, precision, known)
+            sums = self._run(multinomial.hessian_product, rows, shared, size=shared[0].size, scratch=room)
             self._chances.coef = coef.copy()
             product = self._unpadded(sums, shared[0].shape)
         product = product / self.total_weight
@@ -414,7 +421,7 @@ class LogisticObjective:
             return np.tile(coef[:, -1], (self.design.shape[0], 1))
         eta = np.empty((self.design.shape[0], len(coef)))
         self.n_passes += 1.0
-        self.design.run(predict.decision, (NO_OFFSET, eta), (coef,), size=1, work=len(coef))
+        self.design.predict(predict.decision, NO_OFFSET, eta, coef)
         return eta
 
     def row_terms(self, predictors):
@@ -472,7 +479,7 @@ class LogisticObjective:
         """What belongs to the rows: y, weight and offset, empty where there is none."""
         return self._y, self._weight, self._offset
 
-    def _run(self, kernel, rows, shared, *, size, work=1.0, scratch=None):
+    def _run(self, kernel, rows, shared, *, size, work=1.0, scratch=()):
         self.n_passes += 1.0
         work *= 1 if self.binary else self.n_classes
         return self.design.run(kernel, rows, shared, size=size, work=work, scratch=scratch)

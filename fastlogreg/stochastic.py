@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, ROW_WORK, SERIAL_WORK, split
+from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, ROW_WORK, SERIAL_WORK, split, workspaces
 from fastlogreg.kernels import binary, descent, stochastic
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
@@ -155,9 +155,9 @@ class Rows:
         """Return mean loss and mean quadratic cost at coef; one pass."""
         coef = padded(coef)
         kernel = descent.cost if self.n_classes == 2 else descent.softmax_cost
-        shared = (coef,) if self.n_classes == 2 else (coef, self.n_classes)
         work = self.row_work / self.design.entries_per_row
-        return self.design.run(kernel, (self.y, self.weight), shared, size=3, work=work)[:2] / self.total
+        room = descent.workspace(self.design.block_rows, self.n_classes, coef)
+        return self.design.run(kernel, (self.y, self.weight), (coef,), 3, work, room)[:2] / self.total
 
 
 def padded(coef):
@@ -210,9 +210,9 @@ def _largest_curvature(rows, squares):
         vector /= np.abs(vector).max()  # first, as squares of entries of 1e200 overflow
         vector /= np.linalg.norm(vector)
         shared = (zeros, vector)
-        product = rows.design.run(
-            binary.hessian_product, (y, rows.weight, EMPTY, np.empty(y.size)), shared, size=vector.size, work=2
-        )
+        values = y, rows.weight, EMPTY, np.empty(y.size)
+        room = ((3, rows.design.block_rows),)
+        product = rows.design.run(binary.hessian_product, values, shared, size=vector.size, work=2, scratch=room)
         before, largest = largest, float(vector @ product) / rows.total
         vector = product
         if largest - before <= 0.01 * largest:
@@ -268,7 +268,8 @@ def descend(rows, validation, settings, start, report):
     work = rows.n_rows * rows.row_work + (0.0 if validation is None else validation.n_rows * validation.row_work)
     updates = int(max(1, CALL_WORK // work))
     kernel = descent.descend if rows.n_classes == 2 else descent.softmax_descend
-    classes = () if rows.n_classes == 2 else (rows.n_classes,)
+    room = descent.workspace(rows.design.block_rows, rows.n_classes, coef)
+    room = workspaces(len(bounds), (*room, (2 + coef.size,)))
     lines, done = [], 0
     while done < settings.max_iter and run.state[descent.STATUS] <= descent.RUNNING:
         history = np.empty((min(updates, settings.max_iter - done), 4))
@@ -280,9 +281,9 @@ def descend(rows, validation, settings, start, report):
             held_out.y,
             held_out.weight,
             totals,
-            *classes,
             rule,
             np.array(bounds),
+            *room,
             run,
             history,
             threads=threads,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 import naive
 from designs import KERNEL, csr
 from fastlogreg import hessian_sums
-from fastlogreg.design import ArrayDesign, Moments, as_design, look_at_indices
+from fastlogreg.design import ArrayDesign, Moments, as_design, look_at_indices, workspaces
 from fastlogreg.kernels import labels, predict, tiles
 from fastlogreg.kernels.jit import driver
 from fastlogreg.objective import LogisticObjective
@@ -51,15 +51,16 @@ class Partition(ArrayDesign):
         super().__init__(design.X, design.shape, threads)
         self.split = split
 
-    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=None, between=None):
+    def run(self, kernel, rows=(), shared=(), size=None, work=1.0, scratch=(), between=None):
         calls = self.split(*(between or (0, self.shape[0])))
         n_chunks = len(calls[0]) - 1  # calls hold the edges between chunks
         out = () if size is None else (np.zeros((n_chunks, size)),)
-        if scratch is not None:
-            shared = (*shared, np.full((n_chunks, *scratch[0]), np.nan, dtype=scratch[1]))
+        room = workspaces(n_chunks, scratch)
+        for array in room:
+            array.fill(np.nan)
         for edges in calls:
             bounds = np.stack([edges[:-1], edges[1:]], axis=1)
-            kernel(self.X, *rows, *shared, bounds, *out, threads=self.threads)
+            kernel(self.X, *rows, *shared, *room, bounds, *out, threads=self.threads)
         return out[0].sum(axis=0) if out else None
 
 
@@ -123,8 +124,7 @@ def written_rows(kernel):
         n_etas = 1 if problem.n_classes == 2 else problem.n_classes
         out = np.full((len(problem.X), n_etas if kernel is predict.decision else problem.n_classes), np.nan)
         offset = np.empty((0, 0)) if problem.offset is None else problem.offset.reshape(-1, n_etas)
-        n_strange = design.run(kernel, (offset, out), (random_coef(problem).reshape(n_etas, -1),), size=1)
-        assert n_strange == 0
+        assert design.predict(kernel, offset, out, random_coef(problem).reshape(n_etas, -1)) == 0
         return out
 
     return run

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
-from fastlogreg.design import split
+from fastlogreg.design import as_design, split, workspaces
 from fastlogreg.kernels import binary, multinomial, pointwise, predict
 from fastlogreg.kernels.jit import Driver
 from parts import alone
@@ -100,10 +100,11 @@ def binary_rows(eta, y, dtype=np.float64):
     n = len(eta)
     X = np.empty((n, 0), dtype=dtype)
     value_slope = np.zeros((n, 2))
-    binary.value_gradient(X, y, NONE, eta, np.zeros(1), one_row_each(n), value_slope)
+    (work,) = workspaces(n, ((3, 1),))
+    binary.value_gradient(X, y, NONE, eta, np.zeros(1), work, one_row_each(n), value_slope)
     second = np.zeros((n, 1))
     curvature = np.empty(n)
-    binary.hessian_product(X, y, NONE, eta, curvature, np.zeros(1), np.ones(1), one_row_each(n), second)
+    binary.hessian_product(X, y, NONE, eta, curvature, np.zeros(1), np.ones(1), work, one_row_each(n), second)
     np.testing.assert_array_equal(second[:, 0], curvature)
     return value_slope[:, 0], value_slope[:, 1], second[:, 0]
 
@@ -114,7 +115,8 @@ def class_rows(eta, y):
     X = np.empty((n, 0))
     coef = np.zeros((n_classes, 4))
     out = np.zeros((n, 1 + coef.size + (n_classes * 4) ** 2))
-    multinomial.value_gradient_hessian(X, y, NONE, eta, coef, one_row_each(n), out)
+    room = workspaces(n, multinomial.hessian_workspace(*coef.shape))
+    multinomial.value_gradient_hessian(X, y, NONE, eta, coef, *room, one_row_each(n), out)
     slopes = out[:, 1 : 1 + coef.size].reshape(n, *coef.shape)[..., 0]
     curvatures = out[:, 1 + coef.size :].reshape(n, n_classes, n_classes, 4, 4)[..., 0, 0]
     return out[:, 0], slopes, curvatures
@@ -231,9 +233,8 @@ def predicted_rows(driver, eta):
     """What a prediction kernel writes where eta is given as the offset; one column of eta means two classes."""
     n, n_etas = eta.shape
     out = np.empty((n, max(2, n_etas)))
-    n_strange = np.zeros((1, 1))
-    driver(np.empty((n, 0)), eta, out, np.zeros((n_etas, 1)), one_chunk(n), n_strange)
-    assert n_strange[0, 0] == np.sum(~np.isfinite(eta))
+    design = as_design(np.empty((n, 0)))
+    assert design.predict(driver, eta, out, np.zeros((n_etas, 1))) == np.sum(~np.isfinite(eta))
     return out
 
 
@@ -314,7 +315,8 @@ def test_sum_of_many_losses_has_the_digits_of_each(smallest):
     eta = -np.random.default_rng(0).uniform(smallest, smallest + 4.0, FEW + 700)
     value = np.zeros((1, 2))
     y = np.zeros(eta.size)
-    binary.value_gradient(np.empty((eta.size, 0)), y, NONE, eta, np.zeros(1), one_chunk(eta.size), value)
+    (work,) = workspaces(1, ((3, 1024),))
+    binary.value_gradient(np.empty((eta.size, 0)), y, NONE, eta, np.zeros(1), work, one_chunk(eta.size), value)
     assert_accurate(value[0, 0], [mpmath.fsum(map(exact_log1pexp, eta))], tolerance=4e-15)
     ours = alone(binary.total_loss)(np.exp(eta), y, NONE, 0)  # blocks of more rows than one product has factors
     assert_accurate(ours, [mpmath.fsum(map(exact_log1pexp, eta))], tolerance=4e-15)

@@ -9,7 +9,7 @@ from scipy import special
 
 import naive_stochastic as twin
 from designs import KERNEL
-from fastlogreg.design import EMPTY, as_design, split
+from fastlogreg.design import EMPTY, as_design, split, workspaces
 from fastlogreg.kernels import descent, stochastic
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.pointwise import LN_2
@@ -200,13 +200,13 @@ def descended(X, problem, start, n_iter, rule, validation=None, *, chunks=1, thr
     if validation is not None:
         totals[1] = m = len(validation[1])
         bounds += [[0, 0, m // 2], [0, m // 2, m]]
-    kernel, classes = descent.descend, ()
-    if problem.n_classes > 2:
-        kernel, classes = descent.softmax_descend, (problem.n_classes,)
+    kernel = descent.descend if problem.n_classes == 2 else descent.softmax_descend
+    room = descent.workspace(64, problem.n_classes, coef)
+    room = workspaces(len(bounds), (*room, (2 + coef.size,)))
     lines, done = [], 0
     while done < n_iter and out_run.state[descent.STATUS] <= descent.RUNNING:
         history = np.full((min(cut or n_iter, n_iter - done), 4), np.nan)
-        arguments = (X, problem.y, weight, *held_out, totals, *classes, rule, np.array(bounds), out_run, history)
+        arguments = (X, problem.y, weight, *held_out, totals, rule, np.array(bounds), *room, out_run, history)
         kernel(*arguments, threads=threads)
         lines.append(history[: int(out_run.state[descent.UPDATES]) - done])
         done += len(lines[-1])
@@ -295,6 +295,7 @@ def test_small_losses_keep_their_digits(margin):
     n = 700
     X, y = np.where(np.arange(n) % 2, margin, -margin)[:, None], (np.arange(n) % 2).astype(float)
     out = np.zeros((1, 3))
-    descent.cost(as_design(X).X, y, EMPTY, np.array([[1.0, 0.0]]), split(n, 1), out)
+    work = np.empty((1, 2, descent.MOST_ROWS))
+    descent.cost(as_design(X).X, y, EMPTY, np.array([[1.0, 0.0]]), work, split(n, 1), out)
     assert out[0, 0] == pytest.approx(n * np.log1p(np.exp(-margin)), rel=1e-13)
     assert out[0, 1] == pytest.approx(n / 2 * ((margin - 1) ** 2 + margin**2))

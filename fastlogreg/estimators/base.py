@@ -203,7 +203,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         offset = check_offset(offset, X.shape[0], len(self.classes_))
         offset = NO_OFFSET if offset is None else offset.reshape(X.shape[0], -1)
         out = np.empty((X.shape[0], n_columns))
-        if design.run(kernel, (offset, out), (coef,), size=1, work=len(coef))[0] > 0.0:
+        if design.predict(kernel, offset, out, coef):
             check_finite(self, X, design.column_moments()[1], squared=False)
         return out.astype(self._predicted_dtype(X), copy=False)
 

@@ -28,7 +28,7 @@ def linear_predictors(X, rows, coef, n_jobs):
     size = max(1, BLOCK_BYTES // (X.dtype.itemsize * X.shape[1]))
     for first in range(0, len(rows), size):
         block = as_design(X[rows[first : first + size]], n_jobs)
-        block.run(predict.decision, (NO_OFFSET, eta[first : first + size]), (coef,), size=1, work=len(coef))
+        block.predict(predict.decision, NO_OFFSET, eta[first : first + size], coef)
     return eta
 
 

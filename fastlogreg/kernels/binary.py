@@ -12,11 +12,11 @@ from fastlogreg.kernels.blocks import (
     CSR,
     add_block_gradient,
     block_eta,
-    block_rows,
     copy_scaled,
     n_features,
     pack,
 )
+from fastlogreg.kernels.builtins import reshaped, smaller
 from fastlogreg.kernels.gram import add_block_gram, add_packed_gram
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.panels import add_weighted_sums, set_eta
@@ -116,7 +116,7 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
     size = work.shape[1]
     gradient = out[1:]
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         m = last - first
         eta, e, slope = work[0, :m], work[1, :m], work[2, :m]
         block_eta(X, first, last, coef, eta, True)
@@ -129,11 +129,10 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
 
 
 @driver
-def value_gradient(X, y, weight, offset, coef, bounds, out):
-    """Drive value_gradient_rows; out has p + 2 columns."""
-    work = np.empty((bounds.shape[0], 3, block_rows(X)))
+def value_gradient(X, y, weight, offset, coef, out_work, bounds, out):
+    """Drive value_gradient_rows; out_work (n_chunks, 3, size), out has p + 2 columns."""
     for c in prange(bounds.shape[0]):
-        value_gradient_rows(X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out[c])
+        value_gradient_rows(X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out[c])
 
 
 # --- value, gradient and Hessian --------------------------------------------------------------------------------
@@ -205,21 +204,20 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
     """
     q, size = panel.shape
     gradient = out[1 : 1 + q]
-    hessian = out[1 + q :].reshape(q, q)
+    hessian = reshaped(out[1 + q :], (q, q))
     for i in range(size):
         work[3, i] = 0.0  # the last block may not fill it
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         out[0] += _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
 
 
 @driver
-def value_gradient_hessian(X, y, weight, offset, coef, out_panel, bounds, out):
-    """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size) is its workspace, out 1 + q + q * q wide."""
-    work = np.empty((bounds.shape[0], 4, out_panel.shape[2]))
+def value_gradient_hessian(X, y, weight, offset, coef, out_panel, out_work, bounds, out):
+    """Drive value_gradient_hessian_rows; out_panel (n_chunks, q, size), out_work (n_chunks, 4, size)."""
     for c in prange(bounds.shape[0]):
         value_gradient_hessian_rows(
-            X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], out_panel[c], work[c], out[c]
+            X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], out_panel[c], out_work[c], out[c]
         )
 
 
@@ -231,7 +229,7 @@ def hessian_product_rows(X, y, weight, offset, out_curvature, coef, vector, star
     """Add Σ w·curvature·((x, 1)·vector)·(x, 1) to out; set rows of out_curvature to w·curvature."""
     size = work.shape[1]
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         m = last - first
         eta, along, slope = work[0, :m], work[1, :m], work[2, :m]
         block_eta(X, first, last, coef, eta, True)
@@ -247,12 +245,11 @@ def hessian_product_rows(X, y, weight, offset, out_curvature, coef, vector, star
 
 
 @driver
-def hessian_product(X, y, weight, offset, out_curvature, coef, vector, bounds, out):
-    """Drive hessian_product_rows; out_curvature (n,), out has p + 1 columns."""
-    work = np.empty((bounds.shape[0], 3, block_rows(X)))
+def hessian_product(X, y, weight, offset, out_curvature, coef, vector, out_work, bounds, out):
+    """Drive hessian_product_rows; out_curvature (n,), out_work (n_chunks, 3, size), out has p + 1 columns."""
     for c in prange(bounds.shape[0]):
         hessian_product_rows(
-            X, y, weight, offset, out_curvature, coef, vector, bounds[c, 0], bounds[c, 1], work[c], out[c]
+            X, y, weight, offset, out_curvature, coef, vector, bounds[c, 0], bounds[c, 1], out_work[c], out[c]
         )
 
 
@@ -261,7 +258,7 @@ def curvature_product_rows(X, curvature, vector, start, stop, work, out):
     """Add Σ curvature·((x, 1)·vector)·(x, 1) to out: hessian_product_rows where curvatures, with weights, are known."""
     size = work.size
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         slope = work[: last - first]
         block_eta(X, first, last, vector, slope, True)
         scale_rows(curvature, first, slope)
@@ -270,11 +267,10 @@ def curvature_product_rows(X, curvature, vector, start, stop, work, out):
 
 
 @driver
-def curvature_product(X, curvature, vector, bounds, out):
-    """Drive curvature_product_rows; curvature (n,), out has p + 1 columns."""
-    work = np.empty((bounds.shape[0], block_rows(X)))
+def curvature_product(X, curvature, vector, out_work, bounds, out):
+    """Drive curvature_product_rows; curvature (n,), out_work (n_chunks, size), out has p + 1 columns."""
     for c in prange(bounds.shape[0]):
-        curvature_product_rows(X, curvature, vector, bounds[c, 0], bounds[c, 1], work[c], out[c])
+        curvature_product_rows(X, curvature, vector, bounds[c, 0], bounds[c, 1], out_work[c], out[c])
 
 
 # --- panels for BLAS --------------------------------------------------------------------------------------------
@@ -286,7 +282,7 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
     size = work.shape[1]
     value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out)
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         m = last - first
         eta, curvature = work[0, :m], work[1, :m]
         block_eta(X, first, last, coef, eta, False)
@@ -299,10 +295,9 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
 
 
 @driver
-def scaled_panel(X, y, weight, offset, coef, out_panel, origin, bounds, out):
-    """Drive scaled_panel_rows; out has p + 2 columns."""
-    work = np.empty((bounds.shape[0], 3, block_rows(X)))
+def scaled_panel(X, y, weight, offset, coef, out_panel, origin, out_work, bounds, out):
+    """Drive scaled_panel_rows; out_work (n_chunks, 3, size), out has p + 2 columns."""
     for c in prange(bounds.shape[0]):
         scaled_panel_rows(
-            X, y, weight, offset, coef, out_panel, origin, bounds[c, 0], bounds[c, 1], work[c], out[c]
+            X, y, weight, offset, coef, out_panel, origin, bounds[c, 0], bounds[c, 1], out_work[c], out[c]
         )

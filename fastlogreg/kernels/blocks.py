@@ -10,6 +10,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastlogreg.kernels import csr, lanes, runs
+from fastlogreg.kernels.builtins import larger, reshaped, smaller
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
@@ -45,28 +46,20 @@ def _n_features(X):
 # run a column, and runs must be long for the hardware to follow them: half of it.
 
 
-@kernel
 def _block_rows_c(X):
     return max(lanes.ROWS, min(1024, 16384 // (X.shape[1] + 1) // 8 * 8))
 
 
-@kernel
 def _block_rows_f(X):
     return max(128, min(2048, 65536 // (X.shape[1] + 1) // 8 * 8))
 
 
-_BLOCK_ROWS = _block_rows_c, _block_rows_f, csr.block_rows
+_BLOCK_ROWS = _block_rows_c, _block_rows_f, lambda X: 256
 
 
 def block_rows(X):
-    """Return the number of rows of a block."""
+    """Return the number of rows of a block; called from Python, which makes room for one."""
     return _implementation(X, _BLOCK_ROWS)(X)
-
-
-@overload(block_rows)
-def _block_rows(X):
-    chosen = _implementation(X, _BLOCK_ROWS)
-    return lambda X: chosen(X)
 
 
 # --- prefetch ---------------------------------------------------------------------------------------------------
@@ -223,28 +216,16 @@ def _copy_scaled(X, first, last, row_scale, target):
 LONG_ROW = 64
 
 
-@kernel
 def _width_c(X):
     return X.shape[1] * max(1, LONG_ROW // max(1, X.shape[1]))
 
 
-@kernel
-def _width_other(X):
-    return n_features(X)
-
-
-_WIDTH = _width_c, _width_other, _width_other
+_WIDTH = _width_c, n_features, n_features
 
 
 def moments_width(X):
-    """Return the length of the sums that add_block_moments takes, a multiple of the number of columns."""
+    """Return the length of the sums that add_block_moments takes, a multiple of the columns; called from Python."""
     return _implementation(X, _WIDTH)(X)
-
-
-@overload(moments_width)
-def _moments_width(X):
-    chosen = _implementation(X, _WIDTH)
-    return lambda X: chosen(X)
 
 
 @kernel
@@ -258,9 +239,9 @@ def _moments_c(X, first, last, weight, sums, squares):
                 sums[j] += w * a
                 squares[j] += w * a * a
         return
-    group = max(1, sums.size // max(1, n_columns))
+    group = larger(1, sums.size // larger(1, n_columns))
     n_long = (last - first) // group
-    long = X[first : first + n_long * group].reshape(n_long, sums.size)
+    long = reshaped(X[first : first + n_long * group], (n_long, sums.size))
     whole = n_long - n_long % 4
     for i in range(0, whole, 4):
         x0, x1, x2, x3 = long[i], long[i + 1], long[i + 2], long[i + 3]
@@ -371,7 +352,7 @@ def pack(X, first, last, panel):
 @kernel
 def _prefetch_c(X, first, last, part, n_parts):
     row_bytes = X.shape[1] * X.itemsize
-    n_bytes = (min(X.shape[0], last + last - first) - last) * row_bytes
+    n_bytes = (smaller(X.shape[0], last + last - first) - last) * row_bytes
     begin, end = n_bytes * part // n_parts, n_bytes * (part + 1) // n_parts
     prefetch(X.ctypes.data + last * row_bytes + begin, end - begin)
 
@@ -379,7 +360,7 @@ def _prefetch_c(X, first, last, part, n_parts):
 @kernel
 def _prefetch_f(X, first, last, part, n_parts):
     n_rows, n_columns = X.shape
-    n_bytes = (min(n_rows, last + last - first) - last) * X.itemsize
+    n_bytes = (smaller(n_rows, last + last - first) - last) * X.itemsize
     for j in range(n_columns * part // n_parts, n_columns * (part + 1) // n_parts):
         prefetch(X.ctypes.data + (j * n_rows + last) * X.itemsize, n_bytes)
 

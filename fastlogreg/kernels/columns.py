@@ -3,7 +3,8 @@
 import numpy as np
 from numba import prange
 
-from fastlogreg.kernels.blocks import add_block_moments, block_rows, moments_width, n_features
+from fastlogreg.kernels.blocks import add_block_moments, n_features
+from fastlogreg.kernels.builtins import larger, smaller
 from fastlogreg.kernels.csr import rises
 from fastlogreg.kernels.jit import driver, kernel
 
@@ -17,22 +18,19 @@ def moments_rows(X, weight, start, stop, work, out):
     weight (n,), or empty where all are one.
     """
     p = n_features(X)
-    size = block_rows(X)
     for k in range(work.shape[1]):
         work[0, k] = work[1, k] = 0.0
-    for first in range(start, stop, size):
-        add_block_moments(X, first, min(first + size, stop), weight, work[0], work[1])
+    add_block_moments(X, start, stop, weight, work[0], work[1])
     for k in range(work.shape[1]):  # adding slices would compile numba's message for slices that differ, for a second
         out[k % p] += work[0, k]
         out[p + k % p] += work[1, k]
 
 
 @driver
-def moments(X, weight, bounds, out):
-    """Drive moments_rows; out has 2 p columns."""
-    work = np.empty((bounds.shape[0], 2, moments_width(X)))  # np.zeros would be a parallel loop of its own to compile
+def moments(X, weight, out_work, bounds, out):
+    """Drive moments_rows; out_work (n_chunks, 2, moments_width), out has 2 p columns."""
     for c in prange(bounds.shape[0]):
-        moments_rows(X, weight, bounds[c, 0], bounds[c, 1], work[c], out[c])
+        moments_rows(X, weight, bounds[c, 0], bounds[c, 1], out_work[c], out[c])
 
 
 @driver
@@ -49,10 +47,10 @@ def look_rows(indices, indptr, start, stop, out):
     """Set out to the least index of CSR rows, or 0, the largest, or -1, and whether the columns of every row rise."""
     low, high, rising = np.int64(0), np.int64(-1), True
     for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
+        last = smaller(first + BLOCK, stop)
         for k in range(np.uint64(indptr[first]), np.uint64(indptr[last])):
             j = np.int64(indices[k])
-            low, high = min(low, j), max(high, j)
+            low, high = smaller(low, j), larger(high, j)
         rising &= rises(indices, indptr, first, last)
     out[0], out[1], out[2] = low, high, 1 if rising else 0
 
@@ -92,7 +90,7 @@ def count(X, place, bounds, out_counts):
             counts[j] = 0
         stop = X.indptr[bounds[c, 1]]
         for first in range(X.indptr[bounds[c, 0]], stop, PIECE):
-            for t in range(wanted(X, place, first, min(first + PIECE, stop), found)):
+            for t in range(wanted(X, place, first, smaller(first + PIECE, stop), found)):
                 counts[place[np.uint64(X.indices[found[t]])]] += 1
 
 
@@ -105,7 +103,7 @@ def turn(X, place, bounds, out_next, out_data, out_rows):
         for i in range(bounds[c, 0], bounds[c, 1]):
             stop = X.indptr[i + 1]
             for first in range(X.indptr[i], stop, PIECE):
-                for t in range(wanted(X, place, first, min(first + PIECE, stop), found)):
+                for t in range(wanted(X, place, first, smaller(first + PIECE, stop), found)):
                     k = found[t]
                     j = place[np.uint64(X.indices[k])]
                     at = np.uint64(here[j])

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlogreg.kernels.builtins import reshaped
 from fastlogreg.kernels.jit import kernel, pointwise
 
 # Positions are unsigned: a signed one carries the wraparound of negative indices.
@@ -17,12 +18,6 @@ class CSR(NamedTuple):
     indices: np.ndarray
     indptr: np.ndarray
     n_features: int
-
-
-@kernel
-def block_rows(X):
-    """Return the number of rows of a block."""
-    return 256
 
 
 @pointwise
@@ -104,7 +99,7 @@ def rises(indices, indptr, first, last):
 def add_gram(X, first, last, root, gram):
     """See gram.add_block_gram: entry by entry, in any order, in parts or not."""
     # Flat and unsigned, or every store carries the wraparound of two negative indices.
-    flat, q, p = gram.reshape(-1), np.uint64(gram.shape[1]), np.uint64(X.n_features)
+    flat, q, p = reshaped(gram, (gram.size,)), np.uint64(gram.shape[1]), np.uint64(X.n_features)
     if rises(X.indices, X.indptr, first, last):
         add_rising_gram(X, first, last, root, flat, q)
         return

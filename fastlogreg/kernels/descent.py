@@ -17,10 +17,10 @@ from fastlogreg.kernels.blocks import (
     _implementation,
     add_block_gradient,
     block_eta,
-    block_rows,
     n_features,
     pack,
 )
+from fastlogreg.kernels.builtins import reshaped, smaller
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.multinomial import add_gradient, block_size, set_loss_softmax
 from fastlogreg.kernels.multinomial import set_slope as set_softmax_slope
@@ -166,12 +166,21 @@ def _fused_pass(X, y, coef, first, last, out):
     return lambda X, y, coef, first, last, out: chosen(X, y, coef, first, last, out)
 
 
+def workspace(block_rows, n_classes, coef):
+    """Return the shapes of the workspaces of a chunk, as the drivers below take them."""
+    if n_classes == 2:
+        return ((2, min(MOST_ROWS, block_rows)),)
+    padded_classes, q = coef.shape
+    size = block_size(q, n_classes)
+    return (q, size), (padded_classes, size), (n_classes + 4, size)
+
+
 @kernel
 def cost_rows(X, y, weight, coef, gradient, start, stop, work, out):
     """Add loss and quadratic cost to out[:2] and, where wanted, Σ w·slope·(x, 1) to out[2:]; out[-1] is Σ w·slope."""
     size = work.shape[1]
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         if not weight.size and fused_pass(X, y, coef, first, last, out):
             continue
         eta, slope = work[0, : last - first], work[1, : last - first]
@@ -185,24 +194,24 @@ def cost_rows(X, y, weight, coef, gradient, start, stop, work, out):
 
 
 @driver
-def cost(X, y, weight, coef, bounds, out):
-    """Loss and quadratic cost, summed over rows; out has three columns."""
-    work = np.empty((bounds.shape[0], 2, min(MOST_ROWS, block_rows(X))))
+def cost(X, y, weight, coef, out_work, bounds, out):
+    """Loss and quadratic cost, summed over rows; out_work (n_chunks, 2, size), out has three columns."""
     for c in prange(bounds.shape[0]):
-        cost_rows(X, y, weight, coef, False, bounds[c, 0], bounds[c, 1], work[c], out[c])
+        cost_rows(X, y, weight, coef, False, bounds[c, 0], bounds[c, 1], out_work[c], out[c])
 
 
 # --- costs of a block, softmax ----------------------------------------------------------------------------------
 
 
 @kernel
-def softmax_rows(X, y, weight, coef, n_classes, gradient, start, stop, panel, prob, work, out):
+def softmax_rows(X, y, weight, coef, gradient, start, stop, panel, prob, work, out):
     """As cost_rows; out[2:] is shaped like coef."""
-    size = panel.shape[1]
+    n_classes, size = work.shape[0] - 4, panel.shape[1]
     eta = work[:n_classes]
     largest, rest, spare, loss = work[-4], work[-3], work[-2], work[-1]
+    prob[n_classes:] = 0.0
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         m = last - first
         pack(X, first, last, panel)
         for k in range(n_classes):
@@ -218,33 +227,15 @@ def softmax_rows(X, y, weight, coef, n_classes, gradient, start, stop, panel, pr
             out[0] += loss[i] * (weight[first + i] if weight.size else 1.0)
         if gradient:
             set_softmax_slope(y[first:last], weight, first, eta, prob[:n_classes])
-            add_gradient(X, first, last, prob, panel, out[2:].reshape(coef.shape))
+            add_gradient(X, first, last, prob, panel, reshaped(out[2:], coef.shape))
 
 
 @driver
-def softmax_cost(X, y, weight, coef, n_classes, bounds, out):
-    """As cost, for more classes."""
-    n_chunks = bounds.shape[0]
-    padded_classes, q = coef.shape
-    size = block_size(q, n_classes, 8)
-    panel = np.empty((n_chunks, q, size))
-    prob = np.zeros((n_chunks, padded_classes, size))
-    work = np.empty((n_chunks, n_classes + 4, size))
-    for c in prange(n_chunks):
-        softmax_rows(
-            X,
-            y,
-            weight,
-            coef,
-            n_classes,
-            False,
-            bounds[c, 0],
-            bounds[c, 1],
-            panel[c],
-            prob[c],
-            work[c],
-            out[c],
-        )
+def softmax_cost(X, y, weight, coef, out_panel, out_prob, out_work, bounds, out):
+    """As cost, for more classes; out_panel, out_prob and out_work of n_chunks: see `workspace`."""
+    for c in prange(bounds.shape[0]):
+        panel, prob, work = out_panel[c], out_prob[c], out_work[c]
+        softmax_rows(X, y, weight, coef, False, bounds[c, 0], bounds[c, 1], panel, prob, work, out[c])
 
 
 # --- updates ----------------------------------------------------------------------------------------------------
@@ -321,58 +312,49 @@ def judge(rule, p, length, totals, bounds, partial, run, history, at):
 
 
 @driver
-def descend(X, y, weight, X_val, y_val, weight_val, totals, rule, bounds, out_run, out_history):
+def descend(X, y, weight, X_val, y_val, weight_val, totals, rule, bounds, out_work, out_partial, out_run, out_history):
     """Do as many updates as out_history has lines, or fewer where the status says so; two classes.
 
     bounds (n_chunks, 3) has for every chunk whether it is of the training rows, its first row, and the one after its
     last; the training rows come first. totals (2,) are the sums of the weights of training and validation rows.
+    out_work (n_chunks, 2, size), out_partial (n_chunks, 2 + coef.size).
     """
     p = n_features(X)
-    n_chunks = bounds.shape[0]
-    partial = np.empty((n_chunks, 2 + p + 1))
-    work = np.empty((n_chunks, 2, min(MOST_ROWS, block_rows(X))))
     coef = out_run.coef
     at = 0
     while at < out_history.shape[0] and out_run.state[STATUS] <= RUNNING:
         new = out_run.state[STATUS] == NEW
-        length = move(rule, p, out_run, partial)
-        for c in prange(n_chunks):
+        length = move(rule, p, out_run, out_partial)
+        for c in prange(bounds.shape[0]):
             train = bounds[c, 0] == 1
             # Both sets have the same types, and one call of one function is compiled in half the time of two.
             rows, target, weights = X, y, weight
             if not train:
                 rows, target, weights = X_val, y_val, weight_val
-            cost_rows(rows, target, weights, coef, train, bounds[c, 1], bounds[c, 2], work[c], partial[c])
-        judge(rule, p, length, totals, bounds, partial, out_run, out_history, at)
+            cost_rows(rows, target, weights, coef, train, bounds[c, 1], bounds[c, 2], out_work[c], out_partial[c])
+        judge(rule, p, length, totals, bounds, out_partial, out_run, out_history, at)
         at += 0 if new else 1
 
 
 @driver
 def softmax_descend(
-    X, y, weight, X_val, y_val, weight_val, totals, n_classes, rule, bounds, out_run, out_history
-):
+    X, y, weight, X_val, y_val, weight_val, totals, rule, bounds, out_panel, out_prob, out_work, out_partial, out_run,
+    out_history,
+):  # fmt: skip
     """As descend, for more classes."""
     p = n_features(X)
-    n_chunks = bounds.shape[0]
     coef = out_run.coef
-    padded_classes, q = coef.shape
-    size = block_size(q, n_classes, 8)
-    partial = np.empty((n_chunks, 2 + coef.size))
-    panel = np.empty((n_chunks, q, size))
-    prob = np.zeros((n_chunks, padded_classes, size))
-    work = np.empty((n_chunks, n_classes + 4, size))
     at = 0
     while at < out_history.shape[0] and out_run.state[STATUS] <= RUNNING:
         new = out_run.state[STATUS] == NEW
-        length = move(rule, p, out_run, partial)
-        for c in prange(n_chunks):
+        length = move(rule, p, out_run, out_partial)
+        for c in prange(bounds.shape[0]):
             train = bounds[c, 0] == 1
             begin, end = bounds[c, 1], bounds[c, 2]
             rows, target, weights = X, y, weight
             if not train:
                 rows, target, weights = X_val, y_val, weight_val
-            softmax_rows(
-                rows, target, weights, coef, n_classes, train, begin, end, panel[c], prob[c], work[c], partial[c]
-            )
-        judge(rule, p, length, totals, bounds, partial, out_run, out_history, at)
+            panel, prob, work = out_panel[c], out_prob[c], out_work[c]
+            softmax_rows(rows, target, weights, coef, train, begin, end, panel, prob, work, out_partial[c])
+        judge(rule, p, length, totals, bounds, out_partial, out_run, out_history, at)
         at += 0 if new else 1

@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastlogreg.kernels.builtins import larger, smaller
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.vectors import LANES, Entries, ask
@@ -167,8 +168,8 @@ def _whole_groups(X, first, n_rows):
     """Return how many rows ROWS can take at once without a vector that ends behind X."""
     p = X.shape[1]
     if p % LANES:
-        n_rows = min(n_rows, X.shape[0] - first - (LANES - p % LANES + p - 1) // p)
-    return max(0, n_rows) // ROWS * ROWS
+        n_rows = smaller(n_rows, X.shape[0] - first - (LANES - p % LANES + p - 1) // p)
+    return larger(0, n_rows) // ROWS * ROWS
 
 
 def set_eta(X, first, n_rows, coef, eta, ahead):

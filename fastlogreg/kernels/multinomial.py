@@ -11,6 +11,7 @@ from numba import prange
 
 from fastlogreg.kernels.binary import scale_rows, total
 from fastlogreg.kernels.blocks import pack, prefetch_next
+from fastlogreg.kernels.builtins import reshaped, smaller
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.pointwise import all_but_one, exp_difference, softmax_loss
 from fastlogreg.kernels.tiles import PANEL_MULTIPLE, TILE_ROWS, add_products, set_product
@@ -81,11 +82,33 @@ def set_slope(y, weight, first, rest, slope):
         slope[k, m:] = 0.0
 
 
-@kernel
-def block_size(n_columns, n_classes, itemsize):
-    """Return the rows of a block."""
+def block_size(n_columns, n_classes, itemsize=8):
+    """Return the rows of a block; called from Python, which makes room for one."""
     row_bytes = min(ROW_BYTES, BLOCK_BYTES // (n_columns + 3 * n_classes))
     return max(1, row_bytes // itemsize // PANEL_MULTIPLE) * PANEL_MULTIPLE
+
+
+# Shapes of what the drivers below take for a chunk: out_panel, out_prob, out_work, …
+
+
+def workspace(n_classes, q):
+    """Return those of value_gradient."""
+    size = block_size(q, n_classes)
+    return (q, size), (n_classes, size), (n_classes + 4, size)
+
+
+def hessian_workspace(n_classes, q):
+    """Return those of value_gradient_hessian."""
+    size = block_size(2 * q, n_classes)
+    return (2, q, size), (2, n_classes, size), (n_classes + 4, size)
+
+
+def product_workspace(n_classes, q, precision, known):
+    """Return those of hessian_product, the last three empty where the probabilities are known."""
+    size = block_size(q, n_classes, np.dtype(precision).itemsize)
+    fresh = 0 if known else block_size(q, n_classes)
+    own = (((n, size), precision) for n in (q, n_classes, 2))
+    return *own, (q, fresh), (n_classes, fresh), (n_classes + 3, fresh)
 
 
 @kernel
@@ -126,11 +149,11 @@ def add_gradient(X, first, last, slope, panel, gradient):
 def value_gradient_rows(X, y, weight, offset, chances, coef, start, stop, panel, prob, work, out):
     """Add Σ w·loss to out[0] and Σ w·slope_k·(x, 1) to the rest of out, shaped like coef."""
     size = panel.shape[1]
-    gradient = out[1:].reshape(coef.shape)
+    gradient = reshaped(out[1:], coef.shape)
     eta = work[:-4]
     largest, rest, spare, loss = work[-4], work[-3], work[-2], work[-1]
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         m = last - first
         pack(X, first, last, panel)
         set_etas(coef, panel, offset, first, m, eta)
@@ -143,17 +166,12 @@ def value_gradient_rows(X, y, weight, offset, chances, coef, start, stop, panel,
 
 
 @driver
-def value_gradient(X, y, weight, offset, out_chances, coef, bounds, out):
-    """Drive value_gradient_rows; out has 1 + coef.size columns."""
-    n_classes, q = coef.shape
-    n_chunks = bounds.shape[0]
-    size = block_size(q, n_classes, 8)
-    panel = np.empty((n_chunks, q, size))
-    prob = np.empty((n_chunks, n_classes, size))
-    work = np.empty((n_chunks, n_classes + 4, size))
-    for c in prange(n_chunks):
+def value_gradient(X, y, weight, offset, out_chances, coef, out_panel, out_prob, out_work, bounds, out):
+    """Drive value_gradient_rows; out_panel, out_prob, out_work of n_chunks, out has 1 + coef.size columns."""
+    for c in prange(bounds.shape[0]):
+        panel, prob, work = out_panel[c], out_prob[c], out_work[c]
         value_gradient_rows(
-            X, y, weight, offset, out_chances, coef, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
+            X, y, weight, offset, out_chances, coef, bounds[c, 0], bounds[c, 1], panel, prob, work, out[c]
         )
 
 
@@ -165,14 +183,14 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
     """As value_gradient_rows, then the blocks k <= l of the Hessian (K, K, q, q), tiles on and above the diagonal."""
     n_classes, q = coef.shape
     size = panel.shape[2]
-    gradient = out[1 : 1 + coef.size].reshape(coef.shape)
-    hessian = out[1 + coef.size :].reshape(n_classes, n_classes, q, q)
+    gradient = reshaped(out[1 : 1 + coef.size], coef.shape)
+    hessian = reshaped(out[1 + coef.size :], (n_classes, n_classes, q, q))
     rows, scaled = panel[0], panel[1]
     slope, chance = prob[0], prob[1]
     eta = work[:-4]
     largest, rest, spare, loss = work[-4], work[-3], work[-2], work[-1]
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         m = last - first
         pack(X, first, last, rows)
         set_etas(coef, rows, offset, first, m, eta)
@@ -198,17 +216,12 @@ def value_gradient_hessian_rows(X, y, weight, offset, coef, start, stop, panel, 
 
 
 @driver
-def value_gradient_hessian(X, y, weight, offset, coef, bounds, out):
+def value_gradient_hessian(X, y, weight, offset, coef, out_panel, out_prob, out_work, bounds, out):
     """Drive value_gradient_hessian_rows; out has 1 + coef.size + (n_classes * q)**2 columns."""
-    n_classes, q = coef.shape
-    n_chunks = bounds.shape[0]
-    size = block_size(2 * q, n_classes, 8)
-    panel = np.empty((n_chunks, 2, q, size))
-    prob = np.empty((n_chunks, 2, n_classes, size))
-    work = np.empty((n_chunks, n_classes + 4, size))
-    for c in prange(n_chunks):
+    for c in prange(bounds.shape[0]):
+        panel, prob, work = out_panel[c], out_prob[c], out_work[c]
         value_gradient_hessian_rows(
-            X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], panel[c], prob[c], work[c], out[c]
+            X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], panel, prob, work, out[c]
         )
 
 
@@ -220,7 +233,7 @@ def set_chances_rows(X, offset, coef, start, stop, panel, prob, work, chances):
     """Set the probabilities of a range of rows."""
     size = panel.shape[1]
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         pack(X, first, last, panel)
         set_etas(coef, panel, offset, first, last - first, work[:-3])
         set_softmax(work[:-3], prob, work[-3], work[-2], work[-1])
@@ -256,9 +269,9 @@ def set_product_slope(chances, weight, first, m, base, mean, along):
 def hessian_product_rows(X, weight, chances, vector, start, stop, panel, along, work, out):
     """Add Σ w·prob_k·(d_k - Σ_l prob_l d_l)·(x, 1) with d = (x, 1)·vector to out, shaped like vector."""
     size = panel.shape[1]
-    product = out.reshape(vector.shape)
+    product = reshaped(out, vector.shape)
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         pack(X, first, last, panel)
         set_product(vector, panel, along)
         set_product_slope(chances, weight, first, last - first, work[0], work[1], along)
@@ -266,24 +279,20 @@ def hessian_product_rows(X, weight, chances, vector, start, stop, panel, along, 
 
 
 @driver
-def hessian_product(X, weight, offset, out_chances, coef, vector, known, bounds, out):
+def hessian_product(
+    X, weight, offset, out_chances, coef, vector, out_panel, out_along, out_work, out_wide, out_prob, out_eta, bounds,
+    out,
+):  # fmt: skip
     """Drive hessian_product_rows, in the precision of `vector`; out has vector.size columns.
 
-    The probabilities at coef are found and kept first, unless they are known.
+    The probabilities at coef are found and kept first, where out_wide, out_prob and out_eta have room for them.
     """
-    n_classes, q = vector.shape
-    n_chunks = bounds.shape[0]
-    size = block_size(q, n_classes, vector.itemsize)
-    panel = np.empty((n_chunks, q, size), dtype=vector.dtype)
-    along = np.empty((n_chunks, n_classes, size), dtype=vector.dtype)
-    work = np.empty((n_chunks, 2, size), dtype=vector.dtype)
-    fresh, narrow = 0 if known else 1, block_size(q, n_classes, 8)
-    wide = np.empty((fresh * n_chunks, q, narrow))
-    prob = np.empty((fresh * n_chunks, n_classes, narrow))
-    eta = np.empty((fresh * n_chunks, n_classes + 3, narrow))
-    for c in prange(n_chunks):
+    size = out_panel.shape[2]
+    for c in prange(bounds.shape[0]):
         for first in range(bounds[c, 0], bounds[c, 1], size):
-            last = min(first + size, bounds[c, 1])
-            if not known:
-                set_chances_rows(X, offset, coef, first, last, wide[c], prob[c], eta[c], out_chances)
-            hessian_product_rows(X, weight, out_chances, vector, first, last, panel[c], along[c], work[c], out[c])
+            last = smaller(first + size, bounds[c, 1])
+            if out_wide.size:
+                set_chances_rows(X, offset, coef, first, last, out_wide[c], out_prob[c], out_eta[c], out_chances)
+            hessian_product_rows(
+                X, weight, out_chances, vector, first, last, out_panel[c], out_along[c], out_work[c], out[c]
+            )

@@ -8,7 +8,28 @@ and LLVM optimises the whole once.
 import numba.extending
 from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, Flags
+from numba.core.cpu import CPUContext
+
+DEFAULTS = Flags().values()
+
+
+class _Flags(Flags):
+    """numba's flags, compared thousands of times while a driver is compiled, at a fortieth of the cost."""
+
+    __slots__ = ()
+
+    def values(self):
+        """Return the values of all flags, by name."""
+        return DEFAULTS | self._values
+
+    __eq__ = Flags.__eq__
+
+    def __hash__(self):
+        return HASH
+
+
+HASH = hash(Flags())  # that of all: numba's own is of the names
 
 
 class PartLibrary(JITCodeLibrary):
@@ -24,10 +45,21 @@ class PartLibrary(JITCodeLibrary):
         self._finalized = True
 
 
-def _no_entry(library, fndesc, env):
-    """Stand in for numba's get_executable: what numba knows the part by, without code for a call from Python."""
-    library._ensure_finalized()
-    return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "part of a driver", 0, env, (library,))
+class _Context(CPUContext):
+    """numba's target, for drivers and parts."""
+
+    def get_function(self, fn, sig, _firstcall=True):
+        """Find code for a function. No array has a conversion, which numba looks for, everywhere, at each use of it."""
+        if fn == "__array__":
+            raise NotImplementedError
+        return super().get_function(fn, sig, _firstcall)
+
+    def get_executable(self, library, fndesc, env):
+        """Return what Python calls, of a part something that says what numba knows it by, without code."""
+        if not isinstance(library, PartLibrary):
+            return super().get_executable(library, fndesc, env)
+        library._ensure_finalized()
+        return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "part of a driver", 0, env, (library,))
 
 
 class PartCompiler(Compiler):
@@ -35,10 +67,11 @@ class PartCompiler(Compiler):
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        flags.nrt = False  # parts allocate nothing, and need not count references to what they are given
         library = PartLibrary(targetctx.codegen(), "part")
         library.enable_object_caching()
-        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
-        self.state.targetctx.get_executable = _no_entry
+        super().__init__(typingctx, targetctx, library, args, return_type, _Flags(flags), locals)
+        self.state.targetctx.__class__ = _Context
 
 
 def overload(function, inline="never"):
@@ -66,12 +99,7 @@ class DriverCompiler(Compiler):
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
         library = targetctx.codegen().create_library("driver")
         library.enable_object_caching()
-        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+        super().__init__(typingctx, targetctx, library, args, return_type, _Flags(flags), locals)
         context = self.state.targetctx
-        get_executable = context.get_executable
-
-        def executable(library, fndesc, env):
-            return (_no_entry if isinstance(library, PartLibrary) else get_executable)(library, fndesc, env)
-
-        context.get_executable = executable
+        context.__class__ = _Context
         context._internal_codegen = _Parts(context._internal_codegen)

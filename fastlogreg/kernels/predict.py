@@ -5,7 +5,8 @@ from numba import prange
 
 from fastlogreg.kernels import pointwise
 from fastlogreg.kernels.binary import set_loss_slope
-from fastlogreg.kernels.blocks import block_eta, block_rows
+from fastlogreg.kernels.blocks import block_eta
+from fastlogreg.kernels.builtins import reshaped, smaller
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.multinomial import set_softmax
 
@@ -20,10 +21,10 @@ from fastlogreg.kernels.multinomial import set_softmax
 LONGER = 8
 
 
-@kernel
-def long_block_rows(X, n_classes, bounds):
-    """Return the number of rows of a block; several classes read it one after the other, so that it stays in cache."""
-    return min(block_rows(X) * LONGER, max(1, bounds[-1, 1] - bounds[0, 0])) if n_classes == 1 else block_rows(X)
+def workspace(kernel, block_rows, n_rows, n_classes):
+    """Return the shape of out_work of a chunk; classes read a block one after the other, so that it stays in cache."""
+    size = block_rows if n_classes > 1 else min(block_rows * LONGER, max(1, n_rows))
+    return 2 * n_classes + 4 if kernel is probability and n_classes > 1 else 1, size
 
 
 @kernel
@@ -45,7 +46,7 @@ def decision_rows(X, offset, coef, start, stop, work, out_eta):
     size = work.size
     n_strange = 0
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         eta = work[: last - first]
         for k in range(coef.shape[0]):
             n_strange += set_eta(X, offset, coef, k, first, last, eta)
@@ -55,11 +56,10 @@ def decision_rows(X, offset, coef, start, stop, work, out_eta):
 
 
 @driver
-def decision(X, offset, out_eta, coef, bounds, out):
-    """Decision values out_eta (n, K) for coef (K, p + 1); offset (n, K) or (0, 0)."""
-    work = np.empty((bounds.shape[0], long_block_rows(X, coef.shape[0], bounds)))
+def decision(X, offset, out_eta, coef, out_work, bounds, out):
+    """Decision values out_eta (n, K) for coef (K, p + 1); offset (n, K) or (0, 0); out_work as `workspace` says."""
     for c in prange(bounds.shape[0]):
-        out[c, 0] += decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_eta)
+        out[c, 0] += decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c, 0], out_eta)
 
 
 @kernel
@@ -68,11 +68,11 @@ def probability_rows(X, offset, coef, start, stop, work, out_prob):
     n_classes, size = coef.shape[0], work.shape[1]
     n_strange = 0
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         if n_classes == 1:
             eta = work[0, : last - first]
             n_strange += set_eta(X, offset, coef, 0, first, last, eta)
-            both = out_prob[first:last].reshape(-1)  # in pairs, which LLVM stores as vectors
+            both = reshaped(out_prob[first:last], (2 * (last - first),))  # in pairs, which LLVM stores as vectors
             for i in range(last - first):
                 high, low = pointwise.sigmoids(abs(eta[i]))
                 both[2 * i] = low if eta[i] > 0.0 else high
@@ -84,12 +84,10 @@ def probability_rows(X, offset, coef, start, stop, work, out_prob):
 
 
 @driver
-def probability(X, offset, out_prob, coef, bounds, out):
+def probability(X, offset, out_prob, coef, out_work, bounds, out):
     """Probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
-    n_classes = coef.shape[0]
-    work = np.empty((bounds.shape[0], 2 * n_classes + 4, long_block_rows(X, n_classes, bounds)))
     for c in prange(bounds.shape[0]):
-        out[c, 0] += probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
+        out[c, 0] += probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out_prob)
 
 
 @kernel
@@ -98,7 +96,7 @@ def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
     n_classes, size = coef.shape[0], work.shape[1]
     n_strange = 0
     for first in range(start, stop, size):
-        last = min(first + size, stop)
+        last = smaller(first + size, stop)
         n_strange += decision_rows(X, offset, coef, first, last, work[0], out_prob)
         for i in range(first, last):
             if n_classes == 1:
@@ -114,11 +112,10 @@ def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
 
 
 @driver
-def log_probability(X, offset, out_prob, coef, bounds, out):
+def log_probability(X, offset, out_prob, coef, out_work, bounds, out):
     """Log probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
-    work = np.empty((bounds.shape[0], 1, long_block_rows(X, coef.shape[0], bounds)))
     for c in prange(bounds.shape[0]):
-        out[c, 0] += log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], work[c], out_prob)
+        out[c, 0] += log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out_prob)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------
@@ -160,7 +157,7 @@ def softmax(eta, bounds, out_prob):
     work = np.empty((bounds.shape[0], 2 * eta.shape[1] + 3, 64))
     for c in prange(bounds.shape[0]):
         for first in range(bounds[c, 0], bounds[c, 1], 64):
-            last = min(first + 64, bounds[c, 1])
+            last = smaller(first + 64, bounds[c, 1])
             softmax_rows(eta[first:last], work[c], out_prob[first:last])
 
 

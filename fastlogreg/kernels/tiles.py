@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastlogreg.kernels.builtins import larger, smaller
 from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.vectors import VECTOR, Emitter
 
@@ -92,7 +93,7 @@ def _set_product(left, panel, out):
         zero = panel.dtype.type(0.0)
         a, b, c = np.int64(left.ctypes.data), np.int64(panel.ctypes.data), np.int64(out.ctypes.data)
         for k in range(0, left.shape[0], TILE_ROWS):
-            n_rows = min(TILE_ROWS, left.shape[0] - k)
+            n_rows = smaller(TILE_ROWS, left.shape[0] - k)
             for i in range(0, m, step):
                 to = c + (k * m + i) * size
                 _outer_tile(n_rows, q, a + k * q * size, q * size, b + i * size, m * size, to, m * size, zero)
@@ -119,8 +120,8 @@ def _add_products(left, panel, begin, out):
         n = m * size // VECTOR
         a, b, c = np.int64(left.ctypes.data), np.int64(panel.ctypes.data), np.int64(out.ctypes.data)
         for k in range(0, left.shape[0], TILE_ROWS):
-            n_rows = min(TILE_ROWS, left.shape[0] - k)
-            for j in range(max(0, begin + k), q, 2):
+            n_rows = smaller(TILE_ROWS, left.shape[0] - k)
+            for j in range(larger(0, begin + k), q, 2):
                 to = c + (k * q + j) * 8
                 _dot_tile(n_rows, n, a + k * m * size, m * size, b + j * m * size, m * size, to, q * 8, zero)
 
