@@ -154,7 +154,8 @@ def _set_terms(eta, y, weight, offset, first, e, slope, root):
 
 def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
-    eta, e, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
+    eta, e = work[0, :m], work[1, :m]
+    slope, root = work[2, :m], work[3]
     block_eta(X, first, last, coef, eta, True)
     _set_terms(eta, y[first:last], weight, offset, first, e, slope, root[:m])
     add_block_gradient(X, first, last, slope, gradient)
@@ -165,7 +166,8 @@ def _add_from_rows(X, y, weight, offset, coef, first, last, panel, work, gradien
 
 def _add_from_panel(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     m = last - first
-    eta, e, slope, root = work[0, :m], work[1, :m], work[2, :m], work[3]
+    eta, e = work[0, :m], work[1, :m]
+    slope, root = work[2, :m], work[3]
     pack(X, first, last, panel)
     set_eta(coef, panel, work[0])
     _set_terms(eta, y[first:last], weight, offset, first, e, slope, root[:m])

@@ -244,9 +244,11 @@ def _moments_c(X, first, last, weight, sums, squares):
     long = reshaped(X[first : first + n_long * group], (n_long, sums.size))
     whole = n_long - n_long % 4
     for i in range(0, whole, 4):
-        x0, x1, x2, x3 = long[i], long[i + 1], long[i + 2], long[i + 3]
+        x0, x1 = long[i], long[i + 1]
+        x2, x3 = long[i + 2], long[i + 3]
         for j in range(sums.size):
-            a, b, c, d = np.float64(x0[j]), np.float64(x1[j]), np.float64(x2[j]), np.float64(x3[j])
+            a, b = np.float64(x0[j]), np.float64(x1[j])
+            c, d = np.float64(x2[j]), np.float64(x3[j])
             sums[j] += (a + b) + (c + d)
             squares[j] += (a * a + b * b) + (c * c + d * d)
     for i in range(first + whole * group, last):
@@ -301,17 +303,11 @@ def _fill_c(X, first, last, panel):
     n_columns = X.shape[1]
     whole = last - (last - first) % 8
     for i in range(first, whole, 8):
-        x0, x1, x2, x3, x4, x5, x6, x7 = X[i], X[i + 1], X[i + 2], X[i + 3], X[i + 4], X[i + 5], X[i + 6], X[i + 7]
+        rows = X[i : i + 8]
         for j in range(n_columns):
             target = panel[j, i - first : i - first + 8]
-            target[0] = x0[j]
-            target[1] = x1[j]
-            target[2] = x2[j]
-            target[3] = x3[j]
-            target[4] = x4[j]
-            target[5] = x5[j]
-            target[6] = x6[j]
-            target[7] = x7[j]
+            for k in range(8):
+                target[k] = rows[k, j]
     for i in range(whole, last):
         for j in range(n_columns):
             panel[j, i - first] = X[i, j]

@@ -9,6 +9,8 @@ from fastlogreg.kernels.jit import kernel
 
 TILE = 4
 
+# Names are bound two by two: from four on it is by a tuple, which takes numba as long as the loop that follows.
+
 
 @kernel
 def set_eta(coef, panel, eta):
@@ -21,8 +23,10 @@ def set_eta(coef, panel, eta):
     for i in range(m):
         eta[i] = 0.0
     for j in range(0, n_columns, 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        c0, c1, c2, c3 = coef[j], coef[j + 1], coef[j + 2], coef[j + 3]
+        x0, x1 = panel[j], panel[j + 1]
+        x2, x3 = panel[j + 2], panel[j + 3]
+        c0, c1 = coef[j], coef[j + 1]
+        c2, c3 = coef[j + 2], coef[j + 3]
         for i in range(m):
             eta[i] += (c0 * x0[i] + c1 * x1[i]) + (c2 * x2[i] + c3 * x3[i])
 
@@ -31,7 +35,8 @@ def set_eta(coef, panel, eta):
 def add_weighted_sums(values, panel, sums):
     """Add panel @ values to sums; values may be shorter than the rows of the panel."""
     for j in range(0, panel.shape[0], 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
+        x0, x1 = panel[j], panel[j + 1]
+        x2, x3 = panel[j + 2], panel[j + 3]
         s0 = s1 = s2 = s3 = 0.0
         for i in range(values.size):
             v = values[i]

@@ -159,7 +159,8 @@ def set_step(hessian, gradient, rank, roots, step):
 def advance(sums, rules, padded, hessian, points, vectors, moments, history, state):
     """Take the sums where it was last looked; return whether to look at `padded` next. The first look is at zero."""
     n_classes, q = padded.shape
-    coef, step, gradient, trial = points[0], points[1], points[2], points[3]
+    coef, step = points[0], points[1]
+    gradient, trial = points[2], points[3]
     state[2] += 1.0
     started = False
     if state[2] == 1.0:
