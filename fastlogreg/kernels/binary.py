@@ -188,8 +188,7 @@ def _add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, h
     return chosen(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian)
 
 
-# Inlined: LLVM optimises a function anew in every function that calls it, and each level took half a second to compile.
-@overload(_add_terms, inline="always")
+@overload(_add_terms)
 def _compiled_add_terms(X, y, weight, offset, coef, first, last, panel, work, gradient, hessian):
     sparse = not isinstance(X, types.Array)
     narrower = not sparse and panel.dtype == types.float32 and X.dtype != types.float32

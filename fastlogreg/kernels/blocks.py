@@ -26,7 +26,20 @@ def _implementation(X, choices):
     return c_order if c_contiguous else f_order
 
 
+def by_storage(function, choices):
+    """Have numba take one of (C, F, CSR) for a function whose first argument is X."""
+    overload(function)(lambda X, *rest: _implementation(X, choices))
+
+
 # --- shape ------------------------------------------------------------------------------------------------------
+
+
+def _columns_dense(X):
+    return X.shape[1]
+
+
+def _columns_csr(X):
+    return X.n_features
 
 
 def n_features(X):
@@ -34,12 +47,7 @@ def n_features(X):
     return X.n_features if isinstance(X, CSR) else X.shape[1]
 
 
-@overload(n_features, inline="always")
-def _n_features(X):
-    if isinstance(X, types.BaseNamedTuple):
-        return lambda X: X.n_features
-    return lambda X: X.shape[1]
-
+by_storage(n_features, (_columns_dense, _columns_dense, _columns_csr))
 
 # In C order a quarter of a second-level cache (64 to 256 KB were within noise at 100 columns, 16 KB a fifth slower), or
 # as few rows as are taken at once (twice as many of 10 000 columns took half as long again). In F order a block is one
@@ -84,7 +92,7 @@ def prefetch(address, n_bytes):
     """Fetch a range of memory into cache ahead of its use; nothing without the JIT."""
 
 
-@overload(prefetch, inline="always")
+@overload(prefetch)
 def _prefetch(address, n_bytes):
     def implementation(address, n_bytes):
         for at in range(address, address + n_bytes, LINE):
@@ -126,10 +134,7 @@ def block_eta(X, first, last, coef, eta, ahead):
     _implementation(X, _ETA)(X, first, last, coef, eta, ahead)
 
 
-@overload(block_eta)
-def _block_eta(X, first, last, coef, eta, ahead):
-    chosen = _implementation(X, _ETA)
-    return lambda X, first, last, coef, eta, ahead: chosen(X, first, last, coef, eta, ahead)
+by_storage(block_eta, _ETA)
 
 
 # --- gradient ---------------------------------------------------------------------------------------------------
@@ -165,10 +170,7 @@ def add_block_gradient(X, first, last, slope, gradient):
     _implementation(X, _GRADIENT)(X, first, last, slope, gradient)
 
 
-@overload(add_block_gradient)
-def _add_block_gradient(X, first, last, slope, gradient):
-    chosen = _implementation(X, _GRADIENT)
-    return lambda X, first, last, slope, gradient: chosen(X, first, last, slope, gradient)
+by_storage(add_block_gradient, _GRADIENT)
 
 
 # --- scaled copy ------------------------------------------------------------------------------------------------
@@ -203,10 +205,7 @@ def copy_scaled(X, first, last, row_scale, target):
     _implementation(X, _COPY)(X, first, last, row_scale, target)
 
 
-@overload(copy_scaled)
-def _copy_scaled(X, first, last, row_scale, target):
-    chosen = _implementation(X, _COPY)
-    return lambda X, first, last, row_scale, target: chosen(X, first, last, row_scale, target)
+by_storage(copy_scaled, _COPY)
 
 
 # --- moments ----------------------------------------------------------------------------------------------------
@@ -287,10 +286,7 @@ def add_block_moments(X, first, last, weight, sums, squares):
     _implementation(X, _MOMENTS)(X, first, last, weight, sums, squares)
 
 
-@overload(add_block_moments)
-def _add_block_moments(X, first, last, weight, sums, squares):
-    chosen = _implementation(X, _MOMENTS)
-    return lambda X, first, last, weight, sums, squares: chosen(X, first, last, weight, sums, squares)
+by_storage(add_block_moments, _MOMENTS)
 
 
 # --- panels -----------------------------------------------------------------------------------------------------
@@ -328,10 +324,7 @@ def _fill(X, first, last, panel):
     _implementation(X, _FILL)(X, first, last, panel)
 
 
-@overload(_fill)
-def _fill_compiled(X, first, last, panel):
-    chosen = _implementation(X, _FILL)
-    return lambda X, first, last, panel: chosen(X, first, last, panel)
+by_storage(_fill, _FILL)
 
 
 @kernel
@@ -368,7 +361,4 @@ def prefetch_next(X, first, last, part, n_parts):
     """Ask for one part of the block of rows that follows first … last - 1; nothing without the JIT."""
 
 
-@overload(prefetch_next)
-def _prefetch_next(X, first, last, part, n_parts):
-    chosen = _implementation(X, _PREFETCH)
-    return lambda X, first, last, part, n_parts: chosen(X, first, last, part, n_parts)
+by_storage(prefetch_next, _PREFETCH)

@@ -17,6 +17,7 @@ from fastlogreg.kernels.blocks import (
     _implementation,
     add_block_gradient,
     block_eta,
+    by_storage,
     n_features,
     pack,
 )
@@ -25,7 +26,6 @@ from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.multinomial import add_gradient, block_size, set_loss_softmax
 from fastlogreg.kernels.multinomial import set_slope as set_softmax_slope
 from fastlogreg.kernels.panels import set_eta
-from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.pointwise import exp_negative, loss_slope_curvature
 from fastlogreg.kernels.stochastic import rate_at
 
@@ -160,10 +160,7 @@ def fused_pass(X, y, coef, first, last, out):
     return _implementation(X, _FUSED_PASS)(X, y, coef, first, last, out)
 
 
-@overload(fused_pass)
-def _fused_pass(X, y, coef, first, last, out):
-    chosen = _implementation(X, _FUSED_PASS)
-    return lambda X, y, coef, first, last, out: chosen(X, y, coef, first, last, out)
+by_storage(fused_pass, _FUSED_PASS)
 
 
 def workspace(block_rows, n_classes, coef):

@@ -1,10 +1,9 @@
 """Weighted Gram matrix of a block: Σ r_i (x_i, 1)(x_i, 1)ᵀ, the Hessian's sum over rows."""
 
 from fastlogreg.kernels import csr
-from fastlogreg.kernels.blocks import _implementation, pack, prefetch_next
+from fastlogreg.kernels.blocks import _implementation, by_storage, pack, prefetch_next
 from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.panels import scale_panel
-from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.tiles import TILE_ROWS, add_products
 
 # Sparse rows are multiplied entry by entry where that is so many times fewer products than a dense panel has: one
@@ -48,7 +47,4 @@ def add_block_gram(X, first, last, root, panel, gram):
     _implementation(X, _GRAM)(X, first, last, root, panel, gram)
 
 
-@overload(add_block_gram)
-def _add_block_gram(X, first, last, root, panel, gram):
-    chosen = _implementation(X, _GRAM)
-    return lambda X, first, last, root, panel, gram: chosen(X, first, last, root, panel, gram)
+by_storage(add_block_gram, _GRAM)

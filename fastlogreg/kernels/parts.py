@@ -12,11 +12,14 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, Flags
 from numba.core.cpu import CPUContext
 
-# Passes for closures, literals, with, raise, and expressions of whole arrays; in parts there are none of these.
+# Passes for closures, literals, with, raise, expressions of whole arrays, and what numba inlines (LLVM inlines all that
+# is small): parts have none of these.
 UNUSED = {
     "DumpParforDiagnostics",
     "FindLiterallyCalls",
     "InlineClosureLikes",
+    "InlineInlinables",
+    "InlineOverloads",
     "LiteralPropagationSubPipelinePass",
     "LiteralUnroll",
     "MakeFunctionToJitFunction",
@@ -106,7 +109,16 @@ class PartCompiler(Compiler):
 
 def overload(function, inline="never"):
     """Mark what chooses a part by the types of its arguments: see numba.extending.overload."""
-    return numba.extending.overload(function, jit_options={"pipeline_class": PartCompiler}, inline=inline)
+
+    def mark(choose):
+        def chosen(*args):
+            part = choose(*args)
+            return getattr(part, "py_func", part)  # of a kernel its code, which is compiled as part of its caller
+
+        options = {"pipeline_class": PartCompiler}
+        return numba.extending.overload(function, jit_options=options, inline=inline, strict=False)(chosen)
+
+    return mark
 
 
 class _Parts:
