@@ -27,11 +27,9 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import types
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 from numba.np.numpy_support import from_dtype
 
-from fastlogreg.kernels.parts import DriverCompiler, PartCompiler
+from fastlogreg.kernels.parts import DriverCompiler, PartCompiler, declarations_when_needed
 
 # Sums may be reordered and contracted; NaN and infinity must survive, so neither nnan nor ninf.
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -121,7 +119,6 @@ class Driver:
     def _compile(self, args, parallel):
         COMPILING.dispatcher = None
         started = time.perf_counter()
-        load_declarations()
         signature = types.void(*map(_numba_type, self.parameters, args))
         name = hashlib.sha256(f"{signature} {parallel} {_target()}".encode()).hexdigest()[:16]
         source = self.function
@@ -137,7 +134,8 @@ class Driver:
                     dispatcher = COMPILING.dispatcher = numba.njit(**options, cache=True)(function)
                     if damaged:  # forget what the first attempt could not read
                         dispatcher._cache.flush()
-                    dispatcher.compile(signature.args)
+                    with declarations_when_needed():
+                        dispatcher.compile(signature.args)
                     break
                 except Exception as error:  # no folder to write to, disk full, truncated or foreign files
                     COMPILING.failure = error
@@ -156,18 +154,6 @@ class Driver:
 def driver(function):
     """Mark an entry point: ``prange`` over chunks that calls one row-range kernel."""
     return Driver(function)
-
-
-@functools.cache
-def load_declarations():
-    """Let numba load what it knows, once: by itself it begins anew at every third thing, a third of a warm start."""
-    context = cpu_target.target_context
-    with global_compiler_lock:
-        context.refresh = lambda: None  # what is nested in this one
-        try:
-            type(context).refresh(context)
-        finally:
-            del context.refresh
 
 
 @functools.cache

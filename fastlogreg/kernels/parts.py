@@ -5,12 +5,18 @@ calls it, at every level. A part is left as it is written down, in LLVM's words;
 and LLVM optimises the whole once.
 """
 
+import contextlib
+import functools
+
 import numba.extending
 from llvmlite.binding import Linkage
 from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, Flags
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu import CPUContext
+from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 
 # Passes for closures, literals, with, raise, expressions of whole arrays, and what numba inlines (LLVM inlines all that
 # is small): parts have none of these.
@@ -135,10 +141,34 @@ class _Parts:
         return PartLibrary(self.codegen, name, **options)
 
 
+@contextlib.contextmanager
+def declarations_when_needed():
+    """Let numba look into its cache without loading all it can compile first, which took most of a warm start."""
+    context = cpu_target.target_context
+    with global_compiler_lock:  # so that nobody else compiles without them
+        context.refresh = functools.partial(rtsys.initialize, context)
+        try:
+            yield
+        finally:
+            vars(context).pop("refresh", None)
+
+
+@functools.cache
+def _load_declarations(context):
+    """Load them at once: by itself numba begins anew at every third."""
+    context.refresh = lambda: None  # what is nested in this one
+    try:
+        type(context).refresh(context)
+    finally:
+        vars(context).pop("refresh", None)
+
+
 class DriverCompiler(Compiler):
     """numba's compiler; all that is compiled along with the driver, as the body of a parallel loop, is a part."""
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        vars(targetctx).pop("refresh", None)
+        _load_declarations(targetctx)
         library = targetctx.codegen().create_library("driver")
         library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, args, return_type, _Flags(flags), locals)
