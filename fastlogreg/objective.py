@@ -263,7 +263,7 @@ class LogisticObjective:
             return self.from_sums(coef, sums[0], sums[1:])
         padded = self._padded(coef)
         chances = NO_CHANCES if keep is None else self._chances.room(len(self._y), keep)
-        room = multinomial.workspace(*padded.shape)
+        room = multinomial.workspace(padded.shape)
         rows = *self.row_values, chances
         sums = self._run(multinomial.value_gradient, rows, (padded,), size=1 + padded.size, scratch=room)
         if keep is not None:
@@ -306,7 +306,7 @@ class LogisticObjective:
                 (padded,),
                 size=1 + padded.size + (n_classes * q) ** 2,
                 work=n_classes * q / 2,
-                scratch=multinomial.hessian_workspace(n_classes, q),
+                scratch=multinomial.hessian_workspace(padded.shape),
             )
             value, gradient = sums[0], self._unpadded(sums[1 : 1 + padded.size], padded.shape)
             hessian = sums[1 + padded.size :].reshape(n_classes, n_classes, q, q)
@@ -342,8 +342,8 @@ class LogisticObjective:
 
     def _hessian_product(self, coef, vector, precision, curvature, known):
         if self.binary and known:
-            room = ((self.design.block_rows,),)
-            product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size, scratch=room)
+            line = ((self.design.block_rows,),)
+            product = self._run(binary.curvature_product, (curvature,), (vector,), size=coef.size, scratch=line)
         elif self.binary:
             rows = *self.row_values, curvature
             room = ((3, self.design.block_rows),)
@@ -353,8 +353,8 @@ class LogisticObjective:
             chances = self._chances.room(len(self._y), precision)
             shared = (self._padded(coef), self._padded(vector).astype(precision))
             rows = (self._weight, self._offset, chances)
-            room = multinomial.product_workspace(*shared[1].shape, precision, known)
-            sums = self._run(multinomial.hessian_product, rows, shared, size=shared[0].size, scratch=room)
+            rooms = multinomial.product_workspace(shared[0].shape, precision, known)
+            sums = self._run(multinomial.hessian_product, rows, shared, size=shared[0].size, scratch=rooms)
             self._chances.coef = coef.copy()
             product = self._unpadded(sums, shared[0].shape)
         product = product / self.total_weight

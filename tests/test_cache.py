@@ -66,6 +66,21 @@ def test_cold_processes_at_once_share_a_cache(cold_cache, tmp_path):
     assert files == {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}  # all found, none made anew
 
 
+def test_found_code_needs_no_declarations(cold_cache, tmp_path):
+    """What numba loads to compile is not loaded for code from the cache, and is there when something is compiled."""
+    cache, answer = cold_cache
+    load = """
+import sys
+print(end=" ")
+print("numba.np.linalg" in sys.modules, end=" ")
+import numba
+norm = numba.njit(lambda x: np.linalg.norm(x))
+print(norm(X.ravel()) == norm.py_func(X.ravel()), "numba.np.linalg" in sys.modules)
+"""
+    said = run(tmp_path, SMALL_CALL + load, common=SMALL, NUMBA_CACHE_DIR=cache)
+    assert said.split() == [*answer.split(), "False", "True", "True"]
+
+
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"], ids=["index", "code"])
 @pytest.mark.parametrize("damage", ["empty", "truncated", "garbage"])
 def test_damaged_cache(damage, suffix, cold_cache, tmp_path):

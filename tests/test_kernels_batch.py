@@ -14,7 +14,7 @@ import naive
 from designs import KERNEL, csr
 from fastlogreg import hessian_sums
 from fastlogreg.design import ArrayDesign, Moments, as_design, look_at_indices, workspaces
-from fastlogreg.kernels import labels, predict, tiles
+from fastlogreg.kernels import builtins, labels, predict, tiles
 from fastlogreg.kernels.jit import driver
 from fastlogreg.objective import LogisticObjective
 from problems import random_coef, random_problem
@@ -263,6 +263,34 @@ def test_hessian_product_where_one_class_has_nearly_all():
     for precision in (np.float64, np.float32):
         product = objective.hessian_product(coef, vector, precision=precision)
         np.testing.assert_allclose(product[1:], np.stack([expected[1:]] * 2, axis=1), rtol=1e-5, atol=1e-40)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_builtins(dtype, writable):
+    """Of integers either way round, and of what a slice of an array holds, seen in another shape."""
+
+    @driver
+    def call(flat, square, out_numbers, out_lines):
+        out_numbers[0] = builtins.smaller(flat.size, square.shape[0]) - builtins.smaller(-2, 5)
+        out_numbers[1] = builtins.larger(flat.size, square.shape[0]) - builtins.larger(5, -2)
+        view = builtins.reshaped(flat[1:], (2, 1, 3))
+        for i in range(2):
+            for j in range(3):
+                out_lines[i, j] = view[i, 0, j]
+        line = builtins.reshaped(square[1:], (8,))
+        for j in range(8):
+            out_lines[2, j] = line[j]
+        builtins.reshaped(out_lines, (24,))[23] = -1.0
+
+    flat, square = np.arange(7, dtype=dtype), np.arange(12, dtype=dtype).reshape(3, 4)
+    flat.flags.writeable = square.flags.writeable = writable
+    numbers, lines = np.empty(2, dtype=np.int64), np.zeros((3, 8))
+    call(flat, square, numbers, lines)
+    np.testing.assert_array_equal(numbers, [3 + 2, 7 - 5])
+    np.testing.assert_array_equal(lines[:2, :3], flat[1:].reshape(2, 3))
+    np.testing.assert_array_equal(lines[2, :7], square.ravel()[4:11])
+    assert lines[2, 7] == -1.0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -115,7 +115,7 @@ def class_rows(eta, y):
     X = np.empty((n, 0))
     coef = np.zeros((n_classes, 4))
     out = np.zeros((n, 1 + coef.size + (n_classes * 4) ** 2))
-    room = workspaces(n, multinomial.hessian_workspace(*coef.shape))
+    room = workspaces(n, multinomial.hessian_workspace(coef.shape))
     multinomial.value_gradient_hessian(X, y, NONE, eta, coef, *room, one_row_each(n), out)
     slopes = out[:, 1 : 1 + coef.size].reshape(n, *coef.shape)[..., 0]
     curvatures = out[:, 1 + coef.size :].reshape(n, n_classes, n_classes, 4, 4)[..., 0, 0]

@@ -91,20 +91,23 @@ def block_size(n_columns, n_classes, itemsize=8):
 # Shapes of what the drivers below take for a chunk: out_panel, out_prob, out_work, …
 
 
-def workspace(n_classes, q):
-    """Return those of value_gradient."""
+def workspace(shape):
+    """Return those of value_gradient, for coef of a shape."""
+    n_classes, q = shape
     size = block_size(q, n_classes)
     return (q, size), (n_classes, size), (n_classes + 4, size)
 
 
-def hessian_workspace(n_classes, q):
+def hessian_workspace(shape):
     """Return those of value_gradient_hessian."""
+    n_classes, q = shape
     size = block_size(2 * q, n_classes)
     return (2, q, size), (2, n_classes, size), (n_classes + 4, size)
 
 
-def product_workspace(n_classes, q, precision, known):
+def product_workspace(shape, precision, known):
     """Return those of hessian_product, the last three empty where the probabilities are known."""
+    n_classes, q = shape
     size = block_size(q, n_classes, np.dtype(precision).itemsize)
     fresh = 0 if known else block_size(q, n_classes)
     own = (((n, size), precision) for n in (q, n_classes, 2))

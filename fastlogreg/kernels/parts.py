@@ -7,6 +7,7 @@ and LLVM optimises the whole once.
 
 import contextlib
 import functools
+from typing import Any
 
 import numba.extending
 from llvmlite.binding import Linkage
@@ -57,6 +58,8 @@ HASH = hash(Flags())  # that of all: numba's own is of the names
 
 class PartLibrary(JITCodeLibrary):
     """The code of a part: linked, but not optimised, and without machine code."""
+
+    _shared_module: Any
 
     def finalize(self):
         """Link what this code calls."""
