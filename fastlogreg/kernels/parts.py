@@ -86,7 +86,7 @@ class _Context(CPUContext):
     def get_function(self, fn, sig, _firstcall=True):
         """Find code for a function. No array has a conversion, which numba looks for, everywhere, at each use of it."""
         if fn == "__array__":
-            raise NotImplementedError
+            raise NotImplementedError  # numba's word for it: it goes on without a conversion
         return super().get_function(fn, sig, _firstcall)
 
     def get_executable(self, library, fndesc, env):
