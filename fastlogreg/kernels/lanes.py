@@ -6,11 +6,16 @@ entries do not count, and ROWS rows are summed up together, in half the steps. P
 columns took 0.79, 0.87, 0.97, 0.88, 0.94 and 1.00 of the time, in turns on two threads of a Zen 5; with code for AVX2
 0.86, 0.80, 0.90, 1.02, 0.97 and 1.01, not in turns. Masked loads were slower than LLVM's loops for 5 and 20 columns.
 
-The next block is asked for meanwhile, or memory would rest while a block is read again in cache for the gradient: one
-half of its rows while linear predictors are made, the other with the gradient. On a Zen 4, in turns, two threads took
-0.81, 0.75, 0.77, 0.71, 0.67 and 0.81 of the time at those numbers of columns, and half of it for 100 in float32; all of
-it with the gradient, up to a quarter more than that. Predictions, which read a block once, do without: to ask took 1.18
-of the time at 20 columns, and 0.94 at 100.
+Memory would rest while a block is read again in cache for the gradient, so half of the next block is asked for
+meanwhile. The other half is asked for while linear predictors of short rows are made; long rows are asked for shortly
+before they are read. On a Zen 4, in turns, two threads that asked for halves took 0.81, 0.75, 0.77, 0.71, 0.67 and 0.81
+of the time at those numbers of columns; all of it with the gradient, up to a quarter more than that.
+
+Long rows are read in eight streams, as the processor follows each of them better than neighbours of four. On a Zen 3
+(AVX2), in turns on the same data, passes over 20, 50, 100, 200 and 500 columns took 1.00, 0.83, 0.62, 0.79 and 0.89 of
+the time, predictions 0.87, 0.86, 0.54, 0.71 and 0.87; of float32, whose passes gained nothing (1.06 to 1.2 with eight
+streams) and are left as they were, predictions of 50, 100 and 500 took 0.87, 0.83 and 0.73. Short rows in eight
+streams took 1.05 to 1.2. To ask once a line instead of once a vector is no faster, as it takes a branch or more code.
 """
 
 import numpy as np
@@ -23,41 +28,46 @@ from fastlogreg.kernels.jit import kernel
 from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.vectors import LANES, Entries, ask
 
-# Worked on at once: neighbours of each quarter of the rows, as the hardware prefetcher follows four streams in pages of
-# their own twice as fast as neighbouring rows (25 against 12 GB/s, one thread of a Zen 3, p = 100); one, two, four and
-# eight streams are alike on a Zen 5.
-ROWS, STREAMS = 8, 4
-NEIGHBOURS = ROWS // STREAMS
+# Worked on at once: two neighbours of each quarter of the rows, or a row of each eighth where they are long.
+ROWS = 8
+# Rows of more bytes are long; they are asked for so many bytes before they are read.
+SHORT_ROW, NEAR = 128, 512
 
 
 class _Rows(Entries):
     """Emits what is done with ROWS rows at once; after its whole vectors one ends with entries of the next rows."""
 
-    def __init__(self, context, builder, element, n_columns, n_rows):
+    def __init__(self, context, builder, element, n_columns, n_rows, ahead):
         super().__init__(context, builder, element)
-        self.quarter = builder.udiv(n_rows, n_rows.type(STREAMS))
+        self.eighth = builder.udiv(n_rows, n_rows.type(ROWS))
         self.row_bytes = builder.mul(n_columns, n_columns.type(self.source_size))
+        self.apart = builder.icmp_unsigned(">", self.row_bytes, n_rows.type(SHORT_ROW))
+        if self.source_size < self.size:
+            self.apart = builder.and_(self.apart, builder.not_(ahead))
         self.block_bytes = builder.mul(n_rows, self.row_bytes)
         self.whole = builder.udiv(n_columns, n_columns.type(LANES))
         self.n_rest = builder.urem(n_columns, n_columns.type(LANES))
         self.has_rest = builder.icmp_unsigned("!=", self.n_rest, self.n_rest.type(0))
 
-    def groups(self):
-        """Loop over the first of NEIGHBOURS rows, counted in a quarter."""
-        return cgutils.for_range_slice(
-            self.builder, self.quarter.type(0), self.quarter, self.quarter.type(NEIGHBOURS), self.quarter.type
-        )
+    def places(self):
+        """Loop over groups of rows: give their numbers, and whether they are far apart.
 
-    def places(self, k):
-        """Return the numbers of the rows worked on with row k of a quarter."""
-        builder = self.builder
-        starts = [builder.add(builder.mul(self.quarter, k.type(s)), k) for s in range(STREAMS)]
-        return [builder.add(start, k.type(t)) for start in starts for t in range(NEIGHBOURS)]
+        Two loops, each compiled for what it knows: where one loop chose, passes over short rows took up to 1.1 times as
+        long.
+        """
+        builder, number = self.builder, self.eighth.type
+        quarter = builder.mul(self.eighth, number(2))
+        with builder.if_else(self.apart) as (then, otherwise):
+            with then, cgutils.for_range(builder, self.eighth) as loop:
+                yield [self.address(loop.index, (self.eighth, part)) for part in range(ROWS)], True
+            with otherwise, cgutils.for_range_slice(builder, number(0), quarter, number(2), number) as (k, _):
+                starts = [self.address(k, (quarter, part)) for part in range(ROWS // 2)]
+                yield [builder.add(start, number(t)) for start in starts for t in range(2)], False
 
-    def ask_ahead(self, rows, v):
-        """Ask for vector v of rows of the block that follows this one."""
+    def ask(self, rows, v, distance):
+        """Ask for what is so many bytes behind vector v of rows."""
         for row in rows:
-            ask(self.builder, self.builder.add(self.block_bytes, self.at(row, v)))
+            ask(self.builder, self.builder.add(distance, self.at(row, v)))
 
     def rest(self, values):
         """Go through the lanes of the vector after the whole ones that columns have, and the addresses of values."""
@@ -102,31 +112,35 @@ def _set_eta(typingctx, x, n_columns, n_rows, coef, eta, ahead, zero):
 
     def codegen(context, builder, signature, args):
         x, n_columns, n_rows, coef, eta, ahead, _ = args
-        rows = _Rows(context, builder, signature.args[-1], n_columns, n_rows)
+        rows = _Rows(context, builder, signature.args[-1], n_columns, n_rows, ahead)
         intercept = rows.splat(rows.load(rows.address(coef, (n_columns, 8)), rows.element))
         last_coef = rows.rest_of(coef)
         sums = [cgutils.alloca_once(builder, rows.vector) for _ in range(ROWS)]
-        with rows.groups() as (k, _):
-            places = rows.places(k)
+        for places, apart in rows.places():
             starts = [rows.address(x, (place, rows.row_bytes)) for place in places]
             for total in sums:
                 builder.store(ir.Constant(rows.vector, [0.0] * LANES), total)
             with builder.if_then(rows.has_rest):
-                with builder.if_then(ahead):
-                    rows.ask_ahead(starts[: ROWS // 2], rows.whole)
+                if not apart:
+                    with builder.if_then(ahead):
+                        rows.ask(starts[: ROWS // 2], rows.whole, rows.block_bytes)
                 for total, product in zip(sums, rows.products(starts, rows.whole, [last_coef] * ROWS), strict=True):
                     builder.store(product, total)
             with cgutils.for_range(builder, rows.whole) as loop:
-                with builder.if_then(ahead):
-                    rows.ask_ahead(starts[: ROWS // 2], loop.index)
+                if apart:
+                    rows.ask(starts, loop.index, n_rows.type(NEAR))
+                else:
+                    with builder.if_then(ahead):
+                        rows.ask(starts[: ROWS // 2], loop.index, rows.block_bytes)
                 some = rows.load(rows.address(coef, (loop.index, 8 * LANES)), rows.vector)
                 for total, product in zip(sums, rows.products(starts, loop.index, [some] * ROWS), strict=True):
                     builder.store(rows.add(builder.load(total), product), total)
             done = [builder.load(total) for total in sums]
             for first in range(0, ROWS, LANES):
                 values = rows.add(rows.totals(done[first : first + LANES]), intercept)
-                for lane in range(0, LANES, NEIGHBOURS):
-                    some = rows.shuffled(values, values, range(lane, lane + NEIGHBOURS))
+                together = 1 if apart else 2
+                for lane in range(0, LANES, together):
+                    some = rows.shuffled(values, values, range(lane, lane + together))
                     rows.store(some, rows.address(eta, (places[first + lane], 8)), 8)
         return context.get_dummy_value()
 
@@ -139,19 +153,18 @@ def _add_gradient(typingctx, x, n_columns, n_rows, slope, gradient, zero):
 
     def codegen(context, builder, signature, args):
         x, n_columns, n_rows, slope, gradient, _ = args
-        rows = _Rows(context, builder, signature.args[-1], n_columns, n_rows)
+        rows = _Rows(context, builder, signature.args[-1], n_columns, n_rows, ir.IntType(1)(1))
         # The last columns, of which there is no whole vector to load and store, are added up in a register.
         last = cgutils.alloca_once_value(builder, ir.Constant(rows.vector, [0.0] * LANES))
-        with rows.groups() as (k, _):
-            places = rows.places(k)
+        for places, _ in rows.places():
             starts = [rows.address(x, (place, rows.row_bytes)) for place in places]
             slopes = [rows.splat(rows.load(rows.address(slope, (place, 8)), rows.element)) for place in places]
             with builder.if_then(rows.has_rest):
-                rows.ask_ahead(starts[ROWS // 2 :], rows.whole)
+                rows.ask(starts[ROWS // 2 :], rows.whole, rows.block_bytes)
                 change = rows.add(*rows.products(starts, rows.whole, slopes))
                 builder.store(rows.add(builder.load(last), change), last)
             with cgutils.for_range(builder, rows.whole) as loop:
-                rows.ask_ahead(starts[ROWS // 2 :], loop.index)
+                rows.ask(starts[ROWS // 2 :], loop.index, rows.block_bytes)
                 at = rows.address(gradient, (loop.index, 8 * LANES))
                 change = rows.add(*rows.products(starts, loop.index, slopes))
                 rows.store(rows.add(rows.load(at, rows.vector), change), at, 8)
