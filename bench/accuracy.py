@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
-from bench.speed import replace_block
+from bench.claims import replace_block
 from fastlogreg import LogisticRegression
 
 ROOT = Path(__file__).parent.parent

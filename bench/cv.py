@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegressionCV as SklearnLogisticRegressi
 from sklearn.model_selection import StratifiedKFold
 
 from bench import data, outside, paths, rivals
-from bench.speed import count, in_turns, markdown, ratio_row, shown
+from bench.claims import count, in_turns, markdown, ratio_row, shown
 from fastlogreg import LogisticRegressionCV, logistic_path
 
 HERE = Path(__file__).parent

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from bench import data, outside
-from bench.speed import Row, markdown, shown, words
+from bench.claims import Row, markdown, shown, words
 from fastlogreg import logistic_path
 
 HERE = Path(__file__).parent

@@ -8,7 +8,8 @@ import numba
 import numpy as np
 
 from bench import data, machine
-from bench.speed import FIRST_FITS, Row, child, cold_start, count, in_turns, ratio_row, short, warm_start, words
+from bench.claims import Row, count, in_turns, ratio_row, short, words
+from bench.starts import FIRST_FITS, child, cold_start, warm_start
 from fastlogreg import LogisticRegression
 from fastlogreg.design import as_design
 from fastlogreg.objective import LogisticObjective

@@ -22,7 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sklearn.datasets import load_iris
 
 from bench import data, machine, rivals, scaling
-from bench.speed import Row, in_turns, markdown, measure, replace_block, shown, updated, words
+from bench.claims import Row, in_turns, markdown, measure, replace_block, shown, updated, words
 from fastlogreg.kernels.predict import loss_slope
 
 HERE = Path(__file__).parent

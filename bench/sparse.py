@@ -27,7 +27,7 @@ import scipy.sparse
 from rich.console import Console
 
 from bench import data, outside, rivals
-from bench.speed import Row, markdown, shown, updated, words
+from bench.claims import Row, markdown, shown, updated, words
 from fastlogreg import LogisticRegression
 
 HERE = Path(__file__).parent

@@ -6,23 +6,17 @@ measures some rows and writes nothing.
 """
 
 import argparse
-import gc
 import os
-import re
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from scipy.special import expit
 from sklearn._loss import HalfBinomialLoss
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
@@ -30,6 +24,8 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
 from bench import baselines, data, machine, rivals
+from bench.claims import Row, count, in_turns, markdown, measure, ratio_row, replace_block, short, shown
+from bench.starts import child, cold_start, warm_start
 from fastlogreg import LogisticRegression, SGDLogisticRegression
 from fastlogreg.design import as_design
 from fastlogreg.kernels.predict import loss_slope
@@ -37,64 +33,6 @@ from fastlogreg.objective import LogisticObjective
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
-
-
-@dataclass
-class Row:
-    """A claim and what was found; `ours` and `theirs` are words with their units."""
-
-    what: str
-    bar: str
-    figure: str
-    ours: str
-    theirs: str
-    met: bool
-    note: str = ""
-
-
-def in_turns(contestants, repeats):
-    """{name: seconds of every repeat}; contestants: {name: (prepare, call)}, call(prepare()) is timed.
-
-    Each repeat begins with the next contestant, so that nobody always runs on what another one left in the cache.
-    """
-    times = {name: [] for name in contestants}
-    order = list(contestants)
-    for repeat in range(repeats):
-        turn = repeat % len(order)
-        for name in order[turn:] + order[:turn]:
-            prepare, call = contestants[name]
-            arguments = prepare()
-            gc.collect()
-            start = time.perf_counter()
-            call(arguments)
-            times[name].append(time.perf_counter() - start)
-            del arguments
-    return times
-
-
-def ratio_row(what, bar, ours, theirs, note="", ok=True):
-    """A row that asks for `theirs` to take at least `bar` times as long as `ours` (seconds, medians)."""
-    ratio = theirs / ours
-    return Row(what, f"≥ {bar:g}×", f"{ratio:.3g}×" if ratio < 100 else f"{ratio:.0f}×", words(ours), words(theirs),
-               ok and ratio >= bar, note)  # fmt: skip
-
-
-def short(n):
-    """8000000 as 8·10⁶."""
-    zeros = len(str(n)) - len(str(n).rstrip("0"))
-    return f"{str(n)[:-zeros]}·10{str(zeros).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}" if zeros else str(n)
-
-
-def count(n):
-    """1000000 as 1 000 000, with spaces that do not break."""
-    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
-
-
-def words(seconds):
-    """Seconds with three digits and a unit."""
-    unit, size = next((u for u in (("s", 1.0), ("ms", 1e-3)) if seconds >= u[1]), ("µs", 1e-6))
-    value = seconds / size
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 # ------------------------------------------------------------------------------------- gradient descent of the articles
@@ -344,64 +282,6 @@ def memory(n=1_000_000, p=100):
         yield Row(what, f"≤ {bar / 1e6:.1f} MB", f"{peak / 1e6:.1f} MB", "", "", peak <= bar, note)
 
 
-# NumPy's import counts, for both; so do the few milliseconds of making the data.
-START = """
-import time
-start = time.perf_counter()
-import numpy as np
-rng = np.random.default_rng(0)
-X = rng.standard_normal(({n}, {p}))
-y = (X[:, 0] + rng.standard_normal({n}) > 0).astype(int)
-{change}
-from {module} import LogisticRegression
-LogisticRegression().fit(X, y)
-print(time.perf_counter() - start)
-"""
-# Rows, columns, and what becomes of X, with what is said of it.
-FIRST_FITS = (
-    (1000, 10, "", ""),
-    (200_000, 20, "", ""),
-    (20_000, 20, ", float32", "X = X.astype(np.float32)"),
-    (20_000, 20, ", CSR", "import scipy.sparse\nX = scipy.sparse.csr_array(np.where(X > 1.0, X, 0.0))"),
-)
-
-
-def warm_start(bar=1.5, n=1000, p=10, repeats=11):
-    """Import and first fit in a fresh process, kernels on disk, against scikit-learn's own."""
-    modules = {"ours": "fastlogreg", "theirs": "sklearn.linear_model"}
-    times = {name: [] for name in modules}
-    for repeat in range(repeats + 1):  # the first fills the caches of the disk and of the kernels
-        for name in list(modules)[:: 1 if repeat % 2 else -1]:
-            times[name].append(float(child(START.format(n=n, p=p, change="", module=modules[name]))))
-    ours, theirs = (statistics.median(t[1:]) for t in times.values())
-    what = f"import and first fit, {count(n)} × {p}, fresh process, warm cache, vs scikit-learn's own"
-    ratio = ours / theirs
-    yield Row(what, f"≤ {bar:g}×", f"{ratio:.2f}×", words(ours), words(theirs), ratio <= bar)
-
-
-def cold_start(bar=12.0, cases=FIRST_FITS[:2]):
-    """Import and first fit in a fresh process with an empty kernel cache."""
-    for n, p, kind, change in cases:
-        times = []
-        for _ in range(3):
-            with tempfile.TemporaryDirectory() as cache:
-                code = START.format(n=n, p=p, change=change, module="fastlogreg")
-                times.append(float(child(code, NUMBA_CACHE_DIR=cache)))
-        seconds = statistics.median(times)
-        what = f"import and first fit, {count(n)} × {p}{kind}, fresh process, empty cache"
-        yield Row(what, f"≤ {bar:g} s", words(seconds), words(seconds), "", seconds <= bar)
-
-
-def child(code, **environment):
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=HERE.parent, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    return done.stdout
-
-
 def _seconds(call):
     start = time.perf_counter()
     call()
@@ -428,88 +308,6 @@ ROWS: dict[str, Callable] = {
 }
 
 
-def measure(groups, tell):
-    """Rows of {name: function that yields some}, in order; a group that fails becomes a row that says so."""
-    rows = []
-    for name, group in groups.items():
-        tell(name)
-        try:
-            for row in group():
-                rows.append(row)
-                tell(f"{name}: {row.what}, {row.figure}")
-        except Exception as error:  # the other rows still count
-            rows.append(Row(f"{name}: {type(error).__name__}: {error}", "", "failed", "", "", False))
-    return rows
-
-
-HEADING = ["| what | bar | measured | fastlogreg | other | |", "|---|---|---|---|---|---|"]
-
-
-def markdown(rows, module="bench.speed"):
-    """The table and what it was measured on and by, as Markdown."""
-    lines = list(HEADING)
-    for row in rows:
-        what = f"{row.what} ({row.note})" if row.note else row.what
-        cells = what, row.bar, row.figure, row.ours, row.theirs, "met" if row.met else "**missed**"
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    facts = "; ".join(f"{name}: {value}" for name, value in machine.facts().items())
-    lines += ["", f"Medians of one run of `python -m {module}`, in turns, on fresh copies of the data.", facts + "."]
-    return "\n".join(lines) + "\n"
-
-
-def tables(text):
-    """Yield (rows, what is said below them) of every table of `markdown`, each a list of lines."""
-    for part in text.split("\n".join(HEADING))[1:]:
-        lines = [line for line in part.splitlines() if line]
-        n_rows = sum(line.startswith("|") for line in lines)
-        yield lines[:n_rows], lines[n_rows:]
-
-
-def updated(path, rows, module):
-    """The tables of the file at path, one for each machine, with rows in the places of their predecessors.
-
-    A row stands in one of them: that of the machine and the versions that measured it last.
-    """
-    ((lines, below),) = tables(markdown(rows, module).replace("Medians of one run of", "Medians of runs of"))
-    new = {row.what.replace("|", r"\|"): line for row, line in zip(rows, lines, strict=True)}
-    names, found = list(new), []
-    for old, below_old in tables(path.read_text()) if path.exists() else ():
-        # What follows is of the process: which threads numba took depends on what was imported before it.
-        here = len({said[-1].partition("; numba threads")[0] for said in (below, below_old)}) == 1
-        kept = []
-        for line in old:
-            what = next((name for name in names if line.startswith((f"| {name} (", f"| {name} |"))), None)
-            if what is None or here:
-                kept.append(line if what is None else new.pop(what))
-        found.append((kept + list(new.values()), below) if here else (kept, below_old))
-        new = {} if here else new
-    if new:
-        found.insert(0, (list(new.values()), below))
-    return "\n".join("\n".join([*HEADING, *lines, "", *said]) + "\n" for lines, said in found if lines)
-
-
-def replace_block(path, text, begin=BEGIN, end=END):
-    """Put text between the markers of a Markdown file; ValueError where it does not have both."""
-    old = path.read_text()
-    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    if not block.search(old):
-        raise ValueError(f"{path} lacks the lines {begin} and {end}")
-    path.write_text(block.sub(lambda _: f"{begin}\n{text}{end}", old, count=1))
-
-
-def shown(rows):
-    """The table for a terminal."""
-    table = Table(show_lines=False)
-    for heading, justify in (("what", "left"), ("bar", "right"), ("measured", "right"), ("fastlogreg", "right"),
-                             ("other", "right"), ("", "left")):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=heading != "what")
-    for row in rows:
-        verdict = "[green]met[/]" if row.met else "[bold red]missed[/]"
-        what = f"{row.what} [dim]({row.note})[/]" if row.note else row.what
-        table.add_row(what, row.bar, row.figure, row.ours, row.theirs, verdict)
-    return table
-
-
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.speed", description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", action="append", choices=ROWS, help="measure this group of rows; writes no file")
@@ -525,7 +323,7 @@ def main():
     if not arguments.only:
         text = markdown(rows)
         (HERE / "speed.md").write_text(text)
-        replace_block(HERE.parent / "README.md", text)
+        replace_block(HERE.parent / "README.md", text, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import rivals, scaling, shapes, speed
+from bench import claims, rivals, scaling, shapes, speed
 from bench.asv import problems, resident, starts
 
 ROOT = Path(__file__).parent.parent
@@ -54,11 +54,11 @@ def test_extra_memory_counts_what_a_call_adds():
 
 
 def row(met=True, what="a | b", figure="3×"):
-    return speed.Row(what, "≥ 2×", figure, "1 ms", "3 ms", met, "a note")
+    return claims.Row(what, "≥ 2×", figure, "1 ms", "3 ms", met, "a note")
 
 
 def test_markdown_has_one_line_a_row_and_shows_a_miss():
-    table = [line for line in speed.markdown([row(), row(met=False)]).splitlines() if line.startswith("|")]
+    table = [line for line in claims.markdown([row(), row(met=False)]).splitlines() if line.startswith("|")]
     assert len(table) == 4
     assert len({line.replace(r"\|", "").count("|") for line in table}) == 1
     assert "met" in table[2] and "missed" in table[3]
@@ -66,25 +66,25 @@ def test_markdown_has_one_line_a_row_and_shows_a_miss():
 
 def test_block_is_replaced_and_only_the_block(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{speed.BEGIN}\nold\n{speed.END}\nafter\n")
+    page.write_text("before\n<begin>\nold\n<end>\nafter\n")
     for text in ("new \\1\n", "newer\n"):
-        speed.replace_block(page, text)
-        assert page.read_text() == f"before\n{speed.BEGIN}\n{text}{speed.END}\nafter\n"
+        claims.replace_block(page, text, "<begin>", "<end>")
+        assert page.read_text() == f"before\n<begin>\n{text}<end>\nafter\n"
     page.write_text("no markers")
     with pytest.raises(ValueError, match="lacks the lines"):
-        speed.replace_block(page, "new\n")
+        claims.replace_block(page, "new\n", "<begin>", "<end>")
 
 
 def test_rows_measured_again_take_the_place_of_their_predecessors_whatever_the_machine(tmp_path):
     table, first = tmp_path / "table.md", [row(what=what) for what in ("a", "a | b", "b")]
-    table.write_text(speed.updated(table, first, "bench.shapes"))
+    table.write_text(claims.updated(table, first, "bench.shapes"))
     assert "Medians of runs of `python -m bench.shapes`" in table.read_text()
-    again = speed.updated(table, [row(what="c"), row(what="a", figure="9×")], "bench.shapes").splitlines()
+    again = claims.updated(table, [row(what="c"), row(what="a", figure="9×")], "bench.shapes").splitlines()
     assert [line.split(" (")[0].split(" |")[0] for line in again[2:6]] == ["| a", r"| a \| b", "| b", "| c"]
     assert "9×" in again[2] and "9×" not in again[3]
     assert again[:2] == table.read_text().splitlines()[:2] and again[6:] == table.read_text().splitlines()[5:]
     table.write_text(table.read_text().replace("processor: ", "processor: another "))
-    here, other = speed.tables(speed.updated(table, [row(what="c"), row(what="b")], "bench.shapes"))
+    here, other = claims.tables(claims.updated(table, [row(what="c"), row(what="b")], "bench.shapes"))
     assert [line[:3] for line in here[0]] == ["| c", "| b"] and len(other[0]) == 2
     assert "another" in other[1][-1] and "another" not in here[1][-1]
 
@@ -100,7 +100,7 @@ def test_a_group_that_fails_is_a_missed_row_and_the_others_are_measured():
         yield row()
         raise RuntimeError("no such thing")
 
-    rows = speed.measure({"bad": failing, "good": lambda: iter([row()])}, lambda text: None)
+    rows = claims.measure({"bad": failing, "good": lambda: iter([row()])}, lambda text: None)
     assert [r.met for r in rows] == [True, False, True]
     assert "no such thing" in rows[1].what
 
@@ -109,7 +109,7 @@ def test_a_group_that_fails_is_a_missed_row_and_the_others_are_measured():
     ("seconds", "text"), [(2.0, "2 s"), (0.1234, "123 ms"), (0.00456, "4.56 ms"), (7e-6, "7 µs"), (1e-8, "0.01 µs")]
 )
 def test_words(seconds, text):
-    assert speed.words(seconds) == text
+    assert claims.words(seconds) == text
 
 
 def test_turns_rotate_and_copies_are_not_timed():
@@ -118,7 +118,7 @@ def test_turns_rotate_and_copies_are_not_timed():
     def contestant(name):
         return (lambda: name), calls.append
 
-    times = speed.in_turns({"a": contestant("a"), "b": contestant("b")}, 3)
+    times = claims.in_turns({"a": contestant("a"), "b": contestant("b")}, 3)
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert {name: len(t) for name, t in times.items()} == {"a": 3, "b": 3}
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from bench import rivals, speed
+from bench import claims, rivals
 from bench.report import __main__ as report
 from bench.report import drawing, limits, race, shapes
 from bench.report.page import Picture, Section, Table, Text, to_html, to_markdown
@@ -186,9 +186,10 @@ def test_a_late_race_shrinks_budgets_but_not_below_a_third():
 
 
 def test_table_of_shapes_is_the_last_that_was_measured(tmp_path, monkeypatch):
-    rows = [speed.Row("2e6 × 10", "≥ 5×", "6×", "1 s", "6 s", True, "lbfgs"), speed.Row("a | b", "", "", "", "", False)]
+    met = claims.Row("2e6 × 10", "≥ 5×", "6×", "1 s", "6 s", True, "lbfgs")
+    rows = [met, claims.Row("a | b", "", "", "", "", False)]
     monkeypatch.setattr(shapes, "TABLE", tmp_path / "shapes.md")
-    shapes.TABLE.write_text(speed.markdown(rows, "bench.shapes"), encoding="utf-8")
+    shapes.TABLE.write_text(claims.markdown(rows, "bench.shapes"), encoding="utf-8")
     page = shapes.section(report.Run())
     (table,) = (block for block in page.blocks if isinstance(block, Table))
     assert [row[0] for row in table.rows] == ["2e6 × 10 (lbfgs)", "a | b"]

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from bench.claims import HEADING, tables
 from bench.report.page import Section
-from bench.speed import HEADING, tables
 
 TABLE = Path(__file__).parent.parent / "shapes.md"
 
