@@ -34,7 +34,7 @@ ROWS = 8
 # Rows of more bytes are long; they are asked for so many bytes before they are read.
 SHORT_ROW, NEAR = 128, 512
 # Passes over float32 gain by eight streams where rows have more than so many bytes, and at most so many.
-SINGLE_ROWS = 512, 2048
+FLOAT32_ROWS = 512, 2048
 
 
 class _Rows(Entries):
@@ -46,7 +46,7 @@ class _Rows(Entries):
         self.row_bytes = builder.mul(n_columns, n_columns.type(self.source_size))
         self.apart = builder.icmp_unsigned(">", self.row_bytes, n_rows.type(SHORT_ROW))
         if self.source_size < self.size:
-            least, most = (n_rows.type(size) for size in SINGLE_ROWS)
+            least, most = (n_rows.type(size) for size in FLOAT32_ROWS)
             more = builder.icmp_unsigned(">", self.row_bytes, least)
             within = builder.and_(more, builder.icmp_unsigned("<=", self.row_bytes, most))
             self.apart = builder.select(ahead, within, self.apart)
