@@ -18,6 +18,7 @@ from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.jit import VERBOSE
 from fastlogreg.kernels.panels import TILE
+from fastlogreg.kernels.rows import room_for_copies
 from fastlogreg.kernels.stochastic import AVERAGED, SCALE, SCALES, UPDATES, Model, Rule
 from fastlogreg.result import StoredByName
 
@@ -39,6 +40,9 @@ SMALL_BYTES = 2**25
 SLOW_UPDATES = 100.0
 # AdaGrad's √G + eps.
 EPS = 1e-8
+# Rows of CSR are copied in the order of their visit where X has more bytes than caches hold, about so many at once: a
+# quarter of them, and threads wait for each other; four times as many, and they leave the caches before they are read.
+CACHED_BYTES, COPIED_BYTES = 2**23, 2**20
 NEVER = 2**62
 # A column with a root mean square above it, where the intercept has one, is worth scaling.
 LARGE_SCALE = 3.0
@@ -399,12 +403,26 @@ class Trainer:
         n_chunks = int(max(1, min(most, batch_size, work // SERIAL_WORK)))
         few_entries = rows.sparse and batch_size * rows.design.entries_per_row < rows.n_features
         if few_entries and n_chunks == 1 and not adagrad:
-            return stochastic.sparse_plain, (batch_size,), 1
+            room = _room_for_copies(rows, batch_size)
+            slope = np.empty((rows.n_outputs, batch_size))
+            return stochastic.sparse_plain, (batch_size, *room, slope), 2 if room[0].n_rows.size else 1
         if few_entries and n_chunks == 1 and settings.alpha == 0.0:
             return stochastic.sparse_adagrad, (batch_size,), 1
         if not rows.sparse and not adagrad and batch_size == 1 and rows.n_classes == 2:
             return stochastic.single, (), 1
         return stochastic.batches, (batch_size, n_chunks), rows.design.threads if n_chunks > 1 else 1
+
+
+def _room_for_copies(rows, batch_size):
+    """Return room to copy rows of CSR to in the order of their visit, none where that is of no use; see the kernel."""
+    X = rows.X
+    n_bytes = X.data.nbytes + X.indices.nbytes
+    if n_bytes > CACHED_BYTES and rows.design.threads > 1:
+        n_rows = (1 + int(COPIED_BYTES / n_bytes * rows.n_rows / batch_size)) * batch_size
+        n_entries = int(2 * n_rows * rows.design.entries_per_row)
+        if batch_size * int(np.diff(X.indptr).max()) <= n_entries:
+            return room_for_copies(X, rows.y, rows.weight, n_rows, n_entries)
+    return room_for_copies(X, rows.y, rows.weight, 0, 0)
 
 
 def visited(rows):
@@ -435,12 +453,13 @@ def epochs(rows, validation, settings, trainer, report):
     Returns
     -------
     Outcome
-        Two passes an epoch, the second for the training loss, and one at the start.
+        Two passes an epoch, the second for the training loss, and one at the start if it is not zero.
     """
     order = visited(rows)
     weights = best = trainer.weights()
     lines: list[np.ndarray] = []
-    costs = _all_costs(rows, validation, weights)
+    moved = weights.any()  # from zero, where the loss is known
+    costs = _all_costs(rows, validation, weights) if moved else np.full(4, np.log(rows.n_classes))
     limit = descent.HIGH_FACTOR * max(costs[descent.LOSS], np.log(rows.n_classes))
     watched = descent.LOSS if validation is None else descent.VALIDATION_LOSS
     lowest = costs[watched]
@@ -451,7 +470,7 @@ def epochs(rows, validation, settings, trainer, report):
         trainer.epoch(rows, settings, order)
         before, weights = weights, trainer.weights()
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is noticed below
-            length = float(np.linalg.norm(weights - before))
+            length = float(np.sqrt(np.square(weights - before).sum()))
         costs = _all_costs(rows, validation, weights)
         lines.append(costs)
         report(len(lines), costs)
@@ -475,7 +494,7 @@ def epochs(rows, validation, settings, trainer, report):
     if status.diverged or not trainer.model.state[AVERAGED]:
         trainer.resume_from(weights)
     history = _named(np.reshape(lines, (-1, 4)), validation is not None, settings.quadratic)
-    return Outcome(weights, status, len(lines), 2.0 * len(lines) + 1.0, settings.first_rate, history)
+    return Outcome(weights, status, len(lines), 2.0 * len(lines) + moved, settings.first_rate, history)
 
 
 def _all_costs(rows, validation, weights):

@@ -13,6 +13,7 @@ from fastlogreg.design import EMPTY, as_design, split, workspaces
 from fastlogreg.kernels import descent, stochastic
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.pointwise import LN_2
+from fastlogreg.kernels.rows import room_for_copies
 from fastlogreg.kernels.stochastic import Rule
 from fastlogreg.stochastic import NEVER, Trainer, padded
 from parts import alone
@@ -57,15 +58,33 @@ def run(kernel, X, problem, start, order, rule, *arguments, adagrad=False, threa
     return trainer.weights(), trainer.model.squares
 
 
-def check(kernel, storage, rule, n_classes, weighted, batch_size, *arguments, adagrad=False):
+def room_and_slope(X, problem, batch_size, n_classes, n_rows, n_entries):
+    """What sparse_plain wants besides."""
+    weight = EMPTY if problem.weight is None else problem.weight
+    n_outputs = 1 if n_classes == 2 else n_classes
+    return *room_for_copies(X, problem.y, weight, n_rows, n_entries), np.empty((n_outputs, batch_size))
+
+
+def check(kernel, storage, rule, n_classes, weighted, batch_size, *arguments, adagrad=False, room=None, threads=1):
     problem, start, order = setting(n_classes=n_classes, weighted=weighted)
     X = as_design(KERNEL[storage](problem.X)).X
+    if room is not None:
+        arguments += room_and_slope(X, problem, batch_size, n_classes, *room)
     iterates, squares = twin.updates(
         problem.X, problem.y, start, order, batch_size, rule, weight=problem.weight, adagrad=adagrad
     )
     expected = iterates[rule.average_from - 1 :].mean(axis=0) if len(iterates) >= rule.average_from else iterates[-1]
     weights, found = run(
-        kernel, X, problem, start, order, rule, *arguments, adagrad=adagrad, cut=8 // batch_size * batch_size
+        kernel,
+        X,
+        problem,
+        start,
+        order,
+        rule,
+        *arguments,
+        adagrad=adagrad,
+        threads=threads,
+        cut=8 // batch_size * batch_size,
     )
     np.testing.assert_allclose(weights, expected, rtol=1e-11, atol=1e-13)
     if adagrad:
@@ -125,11 +144,19 @@ def test_single_rows(storage, rule, weighted):
     check(stochastic.single, storage, rule, 2, weighted, 1)
 
 
+# Rows and entries that there is room for: none; for all; for few rows; for few entries.
+ROOM = {"direct": (0, 0), "one copy": (40, 400), "few rows": (4, 400), "few entries": (40, 41)}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("room", ROOM.values(), ids=ROOM)
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("storage, n_classes, weighted", cases(SPARSE))
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_sparse_rows(storage, rule, n_classes, weighted, batch_size):
-    check(stochastic.sparse_plain, storage, rule, n_classes, weighted, batch_size, batch_size)
+def test_sparse_rows(storage, rule, n_classes, weighted, batch_size, room, threads):
+    check(
+        stochastic.sparse_plain, storage, rule, n_classes, weighted, batch_size, batch_size, room=room, threads=threads
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -155,7 +182,8 @@ def test_scale_of_sparse_weights(alpha):
     order = np.tile(order, 3)
     rule = CONSTANT._replace(rate=0.5, alpha=alpha, average_from=4)
     X = as_design(KERNEL[SPARSE[0]](problem.X)).X
-    weights, _ = run(stochastic.sparse_plain, X, problem, start, order, rule, 1, cut=40)
+    more = room_and_slope(X, problem, 1, 2, 16, 80)
+    weights, _ = run(stochastic.sparse_plain, X, problem, start, order, rule, 1, *more, threads=2, cut=40)
     iterates, _ = twin.updates(problem.X, problem.y, start, order, 1, rule)
     np.testing.assert_allclose(weights, iterates[3:].mean(axis=0), rtol=1e-10, atol=1e-12)
 

@@ -185,6 +185,32 @@ def test_seed_decides_every_bit_and_threads_none(optimizer, batch_size, n_classe
         assert np.array_equal(first.history_["train_loss"], other.history_["train_loss"])
 
 
+@pytest.mark.parametrize("longest", [5, 200])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_copies_in_the_order_of_the_visit_change_no_bit(batch_size, n_classes, longest, monkeypatch):
+    """Of large sparse data; rows too long for a copy are read where they are."""
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((2000, 200), density=0.025, rng=rng, format="lil")
+    X[3, :longest] = 1.0
+    X, y, weight = X.tocsr(), rng.integers(n_classes, size=2000), rng.random(2000)
+    monkeypatch.setattr(layer, "CACHED_BYTES", 0)
+    monkeypatch.setattr(layer, "COPIED_BYTES", 1000)
+    taken = []
+    kernel = kernels.sparse_plain
+    monkeypatch.setattr(
+        kernels, "sparse_plain", lambda *args, threads: taken.append(threads) or kernel(*args, threads=threads)
+    )
+    one, two = (
+        SGDLogisticRegression(
+            "mini-batch", batch_size=batch_size, max_iter=2, random_state=3, n_jobs=n_jobs, average=True, **PLAIN
+        ).fit(X, y, sample_weight=weight)
+        for n_jobs in (1, 2)
+    )
+    assert taken == [1, 1] + [2 if longest == 5 else 1] * 2
+    assert np.array_equal(weights(one), weights(two))
+
+
 def test_rows_without_weight_do_not_exist():
     problem = random_problem(50, 4)
     weight = (np.arange(50) % 3 > 0).astype(float)

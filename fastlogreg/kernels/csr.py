@@ -28,7 +28,11 @@ def plus_product(s, x, c):
 
 @kernel
 def set_eta(X, first, last, coef, eta, ahead):
-    """See blocks.block_eta; the hardware follows the runs of entries by itself."""
+    """See blocks.block_eta; the hardware follows the runs of entries by itself.
+
+    To ask for them 2048 bytes before took 0.8 to 0.95 of the time where coefficients fill the second-level cache, but
+    1.05 to 1.4 elsewhere, for short rows as for long ones.
+    """
     intercept = coef[X.n_features]
     for i in range(first, last):
         s = intercept

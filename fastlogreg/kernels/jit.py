@@ -42,6 +42,12 @@ def kernel(function):
     return numba.njit(fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=PartCompiler)(function)
 
 
+def inlined(function):
+    """Mark a kernel that is called for every row: LLVM makes it part of its callers, as passing arrays costs more."""
+    options = {"error_model": "numpy", "nogil": True, "forceinline": True, "pipeline_class": PartCompiler}
+    return numba.njit(fastmath=FAST, **options)(function)
+
+
 def pointwise(function):
     """Mark a scalar function: contraction only, inlined by LLVM so that the calling loop vectorises."""
     options = {"error_model": "numpy", "nogil": True, "forceinline": True, "pipeline_class": PartCompiler}

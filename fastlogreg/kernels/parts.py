@@ -116,7 +116,7 @@ class PartCompiler(Compiler):
         return managers
 
 
-def overload(function, inline="never"):
+def overload(function, inline=False):
     """Mark what chooses a part by the types of its arguments: see numba.extending.overload."""
 
     def mark(choose):
@@ -124,8 +124,8 @@ def overload(function, inline="never"):
             part = choose(*args)
             return getattr(part, "py_func", part)  # of a kernel its code, which is compiled as part of its caller
 
-        options = {"pipeline_class": PartCompiler}
-        return numba.extending.overload(function, jit_options=options, inline=inline, strict=False)(chosen)
+        options = {"pipeline_class": PartCompiler, "forceinline": inline}
+        return numba.extending.overload(function, jit_options=options, strict=False)(chosen)
 
     return mark
 

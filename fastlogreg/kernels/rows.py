@@ -1,24 +1,19 @@
 """Row primitives: as blocks.py, but for rows named one by one in any order, as the learning-rate family visits them.
 
-The rows are order[first:last]; arrays of classes are passed whole, with the class k. A slice in Python's sense would
-be made and dropped for every batch, and its reference counts are atomic: they took 400 ns a batch, ten times what
-the arithmetic of one row takes. Coefficients may be stored as a multiple, w = scale · coef (not the intercept, which
-is last), so that shrinking all of them costs nothing where X is sparse.
+The rows are order[first:last]; arrays of classes are passed whole, with the class k. Coefficients may be stored as a
+multiple, w = scale · coef (not the intercept, which is last), so that shrinking all of them costs nothing where X is
+sparse.
 """
 
-import numba
+from typing import NamedTuple
+
 import numpy as np
 
 from fastlogreg.kernels.blocks import LINE, _implementation, prefetch
+from fastlogreg.kernels.builtins import smaller
 from fastlogreg.kernels.csr import plus_product
-from fastlogreg.kernels.jit import FAST, pointwise
+from fastlogreg.kernels.jit import inlined, kernel, pointwise
 from fastlogreg.kernels.parts import overload
-
-
-def inlined(function):
-    """Mark a function that becomes part of the one that calls it."""
-    return numba.njit(inline="always", fastmath=FAST, error_model="numpy", nogil=True)(function)
-
 
 # Positions in CSR arrays are unsigned: every signed index carries a test whether it counts from the end. With that and
 # without gathers, a shuffled update of 50 entries takes 83 ns instead of 412.
@@ -64,7 +59,7 @@ def rows_eta(X, order, first, last, coef, k, scale, eta):
     _implementation(X, _ROWS_ETA)(X, order, first, last, coef, k, scale, eta)
 
 
-@overload(rows_eta, inline="always")
+@overload(rows_eta, inline=True)
 def _rows_eta(X, order, first, last, coef, k, scale, eta):
     return _implementation(X, _ROWS_ETA)
 
@@ -105,7 +100,7 @@ def add_rows_gradient(X, order, first, last, factor, k, target):
     _implementation(X, _ADD_ROWS)(X, order, first, last, factor, k, target)
 
 
-@overload(add_rows_gradient, inline="always")
+@overload(add_rows_gradient, inline=True)
 def _add_rows_gradient(X, order, first, last, factor, k, target):
     return _implementation(X, _ADD_ROWS)
 
@@ -135,7 +130,7 @@ def rows_ahead(X):
     return _implementation(X, _DISTANCE)(X)
 
 
-@overload(rows_ahead, inline="always")
+@overload(rows_ahead, inline=True)
 def _rows_ahead(X):
     return _implementation(X, _DISTANCE)
 
@@ -177,9 +172,71 @@ def prefetch_row(X, near, far):
     """Ask for row `near`, soon to be read, and for what finds row `far`; nothing without the JIT."""
 
 
-@overload(prefetch_row, inline="always")
+@overload(prefetch_row, inline=True)
 def _prefetch_row(X, near, far):
     return _implementation(X, _PREFETCH_ROW)
+
+
+# --- copies of sparse rows in the order of their visit ----------------------------------------------------------
+
+
+class Copies(NamedTuple):
+    """Room in two slots, one to read from while rows are copied to the other."""
+
+    data: np.ndarray  # (2, most entries)
+    indices: np.ndarray  # (2, most entries)
+    indptr: np.ndarray  # (2, most rows + 1)
+    y: np.ndarray  # (2, most rows)
+    weight: np.ndarray  # (2, most rows), or (2, 0) where there are no weights
+    order: np.ndarray  # 0, 1, … most rows - 1
+    n_rows: np.ndarray  # (2,), how many rows are in a slot; none where there is no room
+
+
+def room_for_copies(X, y, weight, n_rows, n_entries):
+    """Return room for so many rows with so many entries, or none, to read and to write; called from Python."""
+    room = Copies(
+        np.empty((2, n_entries), X.data.dtype),
+        np.empty((2, n_entries), X.indices.dtype),
+        np.empty((2, n_rows + 1), X.indptr.dtype),
+        np.empty((2, n_rows), y.dtype),
+        np.empty((2, n_rows if weight.size else 0), weight.dtype),
+        np.arange(n_rows, dtype=np.int32),
+        np.zeros(2 if n_rows else 0, dtype=np.int64),
+    )
+    to_read = Copies(*(array.view() for array in room))
+    for array in to_read:
+        array.flags.writeable = False
+    return to_read, room
+
+
+@kernel
+def copy_rows(X, y, weight, order, first, stop, batch_size, copies, slot):
+    """Copy the rows order[first], … to a slot: as many whole batches as there is room for, or up to order[stop - 1]."""
+    data, indices, indptr = copies.data[slot], copies.indices[slot], copies.indptr[slot]
+    most, room, distance = copies.order.size, data.size, rows_ahead(X)
+    used, n_rows, whole = 0, 0, 0
+    indptr[0] = 0
+    for at in range(first, smaller(stop, first + most)):
+        near = order[smaller(at + distance, stop - 1)]
+        prefetch_row(X, near, order[smaller(at + 2 * distance, stop - 1)])
+        prefetch_entry(y, near)
+        i = order[at]
+        begin, n_entries = np.uint64(X.indptr[i]), X.indptr[i + 1] - X.indptr[i]
+        if used + n_entries > room:
+            break
+        for k in range(np.uint64(n_entries)):
+            data[np.uint64(used) + k] = X.data[begin + k]
+        for k in range(np.uint64(n_entries)):
+            indices[np.uint64(used) + k] = X.indices[begin + k]
+        used += n_entries
+        copies.y[slot, n_rows] = y[i]
+        if weight.size:
+            copies.weight[slot, n_rows] = weight[i]
+        n_rows += 1
+        indptr[n_rows] = used
+        if n_rows % batch_size == 0 or at + 1 == stop:
+            whole = n_rows
+    copies.n_rows[slot] = whole
 
 
 # --- updates of the features that occur, X in CSR ---------------------------------------------------------------
