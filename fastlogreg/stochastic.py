@@ -27,9 +27,10 @@ SCHEDULES = "constant", "inverse-scaling", "optimal"
 
 # One kernel call does about so many multiply-adds (50 ms), so that Ctrl-C is seen in time.
 CALL_WORK = 2**26
-# Gradient descent enters a parallel region in every update. Below so much work (0.1 ms) a second core saves little, and
-# on a machine that others use too the wait for it costs more: 94 against 65 ms for 659 updates of 100 000 x 2.
-SHORT_WORK = 2**20
+# Gradient descent enters a parallel region in every update. Below so much work a second core may save less than the
+# wait for it costs on a machine that others use: 659 updates of 100 000 x 2 took 65 ms on one core of a Zen 4 and 94 on
+# two, but 229 and 153 ms on a Zen 3. So from a quarter of it the clock decides: updates that take longer go on on all.
+SHORT_WORK, SHORT_SECONDS = 2**20, 2e-4
 # Rows in places, shuffled with 32-bit draws.
 MOST_ROWS = 2**31 - 1
 # Gradient descent reads X in every epoch: up to so many bytes of C order are copied to F order, where a pass over
@@ -265,7 +266,9 @@ def descend(rows, validation, settings, start, report):
     )
     held_out = validation or rows  # without validation data no chunk of them is visited
     bounds = [[1, *ends] for ends in rows.bounds(coef.size)]
-    threads = rows.design.threads if rows.n_rows * rows.row_work > SHORT_WORK else 1
+    size = rows.n_rows * rows.row_work
+    threads = rows.design.threads if size > SHORT_WORK else 1
+    undecided = threads == 1 and size > SHORT_WORK / 4
     if validation is not None:
         bounds += [[0, *ends] for ends in validation.bounds(coef.size)]
     totals = np.array([rows.total, held_out.total])
@@ -276,7 +279,9 @@ def descend(rows, validation, settings, start, report):
     room = workspaces(len(bounds), (*room, (2 + coef.size,)))
     lines, done = [], 0
     while done < settings.max_iter and run.state[descent.STATUS] <= descent.RUNNING:
-        history = np.empty((min(updates, settings.max_iter - done), 4))
+        first = undecided and not done  # which may have to be compiled, and tells nothing
+        history = np.empty((min(1 if first else updates, settings.max_iter - done), 4))
+        started = time.perf_counter()
         kernel(
             rows.X,
             rows.y,
@@ -294,6 +299,8 @@ def descend(rows, validation, settings, start, report):
         )
         lines.append(history[: int(run.state[descent.UPDATES]) - done])
         done += len(lines[-1])
+        if undecided and not first and time.perf_counter() - started > SHORT_SECONDS * len(lines[-1]):
+            threads, undecided = rows.design.threads, False
         report(done, lines[-1][-1])
     status = STOPS[int(run.state[descent.STATUS])]
     if status is Stop.MAX_ITER and run.state[descent.HIGH] == done > 0:

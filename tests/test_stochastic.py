@@ -185,6 +185,21 @@ def test_seed_decides_every_bit_and_threads_none(optimizer, batch_size, n_classe
         assert np.array_equal(first.history_["train_loss"], other.history_["train_loss"])
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_slow_updates_of_gradient_descent_go_on_with_all_threads(slow, monkeypatch):
+    problem = random_problem(30_000, 6)
+    taken, kernel = [], layer.descent.descend
+    monkeypatch.setattr(layer, "SHORT_SECONDS", 0.0 if slow else np.inf)
+    monkeypatch.setattr(
+        layer.descent, "descend", lambda *args, threads: taken.append(threads) or kernel(*args, threads=threads)
+    )
+    one, two = (
+        SGDLogisticRegression("gd", max_iter=400, n_jobs=n_jobs, **PLAIN).fit(problem.X, problem.y) for n_jobs in (1, 2)
+    )
+    assert taken == [1] * 4 + [1, 1, *[1 + slow] * 2]  # of one update, of 159, 159 and 81
+    assert np.array_equal(weights(one), weights(two))
+
+
 @pytest.mark.parametrize("longest", [5, 200])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4])
