@@ -56,8 +56,8 @@ by_storage(n_features, _COLUMNS)
 # as few rows as are taken at once (twice as many of 10 000 columns took half as long again). In F order a block is one
 # run a column, and runs must be long for memory to be fast: half of it (a quarter or all were within noise up to 100
 # columns), or 512 rows up to LONG_BLOCK bytes, which the third level holds for every core. On a Zen 3, in turns, passes
-# over 300 and 500 columns took 0.89 and 0.81 of the time, of float32 0.79 over 500; with twice the bytes the same. There,
-# in C order, 9 to 20 KB at a time for the first-level cache, in eight streams through longer blocks, took 1.03 to 1.5.
+# over 300 and 500 columns took 0.89 and 0.81 of the time, of float32 0.79 over 500; with twice the bytes the same. In C
+# order there, 9 to 20 KB at a time for the first-level cache, in eight streams through long blocks, took 1.03 to 1.5.
 LONG_BLOCK = 2**20
 
 

@@ -5,8 +5,8 @@ the second half of a block's columns while its linear predictors are made, and w
 next block's. On a Zen 4, in turns, two threads took 0.90, 0.86, 0.79 and 0.91 of the time for passes over 10, 50, 100
 and 500 columns, 0.72 for 100 of float32. Asking in loops that LLVM is to find vectors in keeps it from that: 1.3 to 2.8
 times as long. Blocks of half the size: 1.06 at 100 columns, 1.16 in float32. On a Zen 3 eight columns at once took 0.9
-to 1.12, also with the gradient only, to ask for the next columns instead of the second half 0.92 to 1.05, to ask between
-linear predictors and gradients, too, 0.9 to 1.09; without a question 1.02 and 1.21 at 100 and 500 columns.
+to 1.12, also with the gradient only, to ask for the next columns instead of the second half 0.92 to 1.05, to ask also
+between linear predictors and gradients 0.9 to 1.09, to ask for nothing 1.02 and 1.21 at 100 and 500 columns.
 """
 
 import numpy as np
