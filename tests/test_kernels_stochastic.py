@@ -65,11 +65,13 @@ def room_and_slope(X, problem, batch_size, n_classes, n_rows, n_entries):
     return *room_for_copies(X, problem.y, weight, n_rows, n_entries), np.empty((n_outputs, batch_size))
 
 
-def check(kernel, storage, rule, n_classes, weighted, batch_size, *arguments, adagrad=False, room=None, threads=1):
+def check(kernel, storage, rule, n_classes, weighted, batch_size, *arguments, adagrad=False, room=None):
     problem, start, order = setting(n_classes=n_classes, weighted=weighted)
     X = as_design(KERNEL[storage](problem.X)).X
+    threads = 1
     if room is not None:
-        arguments += room_and_slope(X, problem, batch_size, n_classes, *room)
+        *sizes, threads = room
+        arguments += room_and_slope(X, problem, batch_size, n_classes, *sizes)
     iterates, squares = twin.updates(
         problem.X, problem.y, start, order, batch_size, rule, weight=problem.weight, adagrad=adagrad
     )
@@ -144,19 +146,16 @@ def test_single_rows(storage, rule, weighted):
     check(stochastic.single, storage, rule, 2, weighted, 1)
 
 
-# Rows and entries that there is room for: none; for all; for few rows; for few entries.
-ROOM = {"direct": (0, 0), "one copy": (40, 400), "few rows": (4, 400), "few entries": (40, 41)}
+# Rows and entries that there is room for, and threads.
+ROOM = {"direct": (0, 0, 1), "few rows": (4, 400, 1), "few entries": (40, 41, 2)}
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("room", ROOM.values(), ids=ROOM)
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("storage, n_classes, weighted", cases(SPARSE))
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_sparse_rows(storage, rule, n_classes, weighted, batch_size, room, threads):
-    check(
-        stochastic.sparse_plain, storage, rule, n_classes, weighted, batch_size, batch_size, room=room, threads=threads
-    )
+def test_sparse_rows(storage, rule, n_classes, weighted, batch_size, room):
+    check(stochastic.sparse_plain, storage, rule, n_classes, weighted, batch_size, batch_size, room=room)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
