@@ -4,9 +4,12 @@ Runs are a page or two long, and the hardware, which follows them, begins anew w
 the second half of a block's columns while its linear predictors are made, and with its gradient the first half of the
 next block's. On a Zen 4, in turns, two threads took 0.90, 0.86, 0.79 and 0.91 of the time for passes over 10, 50, 100
 and 500 columns, 0.72 for 100 of float32. Asking in loops that LLVM is to find vectors in keeps it from that: 1.3 to 2.8
-times as long. Blocks of half the size: 1.06 at 100 columns, 1.16 in float32. On a Zen 3 eight columns at once took 0.9
-to 1.12, also with the gradient only, to ask for the next columns instead of the second half 0.92 to 1.05, to ask also
-between linear predictors and gradients 0.9 to 1.09, to ask for nothing 1.02 and 1.21 at 100 and 500 columns.
+times as long. Blocks of half the size: 1.06 at 100 columns, 1.16 in float32.
+
+Eight columns at once, then four, then one, took 0.9 to 1.02 of the time of four and one for passes over 50 to 500
+columns on a Zen 3, 0.98 to 1.06 for predictions; with the gradient only 0.94 to 1.1. There, to ask for the next columns
+instead of the second half took 0.92 to 1.05, to ask also between linear predictors and gradients 0.9 to 1.09, to ask
+for nothing 1.02 and 1.21 at 100 and 500 columns.
 """
 
 import numpy as np
@@ -17,11 +20,11 @@ from numba.extending import intrinsic
 from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.vectors import LANES, Entries, ask
 
-COLUMNS = 4  # worked on at once
+STEPS = 8, 4, 1  # so many columns are worked on at once, then of those left
 
 
 class _Runs(Entries):
-    """Emits what is done with COLUMNS runs at once, and with each of the columns that are left."""
+    """Emits what is done with several runs at once."""
 
     def __init__(self, context, builder, element, x, n_columns, column_rows, n_rows):
         super().__init__(context, builder, element)
@@ -32,10 +35,10 @@ class _Runs(Entries):
         self.half = builder.lshr(n_columns, x.type(1))
 
     def groups(self):
-        """Emit a loop over COLUMNS columns at once, and one over those that are left; yield their numbers in each."""
+        """Emit a loop over columns for each of STEPS; yield the numbers of those that it works on at once."""
         builder, kind = self.builder, self.n_columns.type
-        whole = builder.and_(self.n_columns, kind(-COLUMNS))
-        for begin, end, step in ((kind(0), whole, COLUMNS), (whole, self.n_columns, 1)):
+        ends = [builder.and_(self.n_columns, kind(-step)) for step in STEPS]
+        for begin, end, step in zip((kind(0), *ends), ends, STEPS, strict=False):
             with cgutils.for_range_slice(builder, begin, end, kind(step), kind) as (j, _):
                 yield [builder.add(j, kind(t)) for t in range(step)]
 
@@ -90,7 +93,7 @@ def _add_gradient(typingctx, x, n_columns, column_rows, n_rows, slope, gradient,
         x, n_columns, column_rows, n_rows, slope, gradient, _ = args
         runs = _Runs(context, builder, signature.args[-1], x, n_columns, column_rows, n_rows)
         nothing = ir.Constant(runs.vector, [0.0] * LANES)
-        sums = [cgutils.alloca_once(builder, runs.vector) for _ in range(COLUMNS)]
+        sums = [cgutils.alloca_once(builder, runs.vector) for _ in range(max(STEPS))]
         for columns in runs.groups():
             starts = [runs.run(j) for j in columns]
             asked = [builder.add(runs.block_bytes, runs.run(j)) for j in runs.halved(columns)]
