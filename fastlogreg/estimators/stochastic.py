@@ -99,7 +99,8 @@ class SGDLogisticRegression(LinearClassifier):
         Record the quadratic cost of the raw score as well: the mean of Σ_k (eta_k - [y = k])², (eta - y)² for two
         classes. It is watched, not minimised.
     n_jobs : int, optional
-        Threads; None for all cores that the process is allowed. Only full passes and large batches use several.
+        Threads; None for all cores that the process is allowed. Full passes and large batches use several, single rows
+        and small batches of large sparse data two, the second to fetch rows. No bit depends on it.
     verbose : int, default=0
         Print progress.
 
