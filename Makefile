@@ -30,8 +30,8 @@ report: .venv/.installed-report ## the comparison report: report/index.html and 
 test: lint asv-check ## lint, check the benchmark suite, run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@echo "The tests of scikit-learn itself, with our class in place of theirs:"
-	$(BIN)/python -m pytest -c tests/sklearn.ini
-	$(BIN)/python -m pytest -c tests/sklearn_users.ini
+	@printf '%s\n' sklearn sklearn_users | xargs -P 2 -I SUITE sh -c '\
+	    $(BIN)/python -m pytest -c tests/SUITE.ini > .venv/SUITE.log 2>&1; status=$$?; cat .venv/SUITE.log; exit $$status'
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_kernels*.py
 
