@@ -465,7 +465,7 @@ def epochs(rows, validation, settings, trainer, report):
     order = visited(rows)
     weights = best = trainer.weights()
     lines: list[np.ndarray] = []
-    moved = weights.any()  # from zero, where the loss is known
+    moved = bool(weights.any())  # from zero, where the loss is known
     costs = _all_costs(rows, validation, weights) if moved else np.full(4, np.log(rows.n_classes))
     limit = descent.HIGH_FACTOR * max(costs[descent.LOSS], np.log(rows.n_classes))
     watched = descent.LOSS if validation is None else descent.VALIDATION_LOSS

@@ -117,7 +117,7 @@ class PartCompiler(Compiler):
 
 
 def overload(function, inline=False):
-    """Mark what chooses a part by the types of its arguments: see numba.extending.overload."""
+    """Mark what chooses a part by the types of its arguments: see numba.extending.overload; inline as jit.inlined."""
 
     def mark(choose):
         def chosen(*args):

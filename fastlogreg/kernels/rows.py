@@ -177,6 +177,15 @@ def _prefetch_row(X, near, far):
     return _implementation(X, _PREFETCH_ROW)
 
 
+@inlined
+def prefetch_rows(X, y, order, first, last, stop, distance):
+    """Ask for the rows that come `distance` places after some."""
+    for at in range(first, last):
+        near = order[smaller(at + distance, stop - 1)]
+        prefetch_row(X, near, order[smaller(at + 2 * distance, stop - 1)])
+        prefetch_entry(y, near)
+
+
 # --- copies of sparse rows in the order of their visit ----------------------------------------------------------
 
 
@@ -213,16 +222,14 @@ def room_for_copies(X, y, weight, n_rows, n_entries):
 def copy_rows(X, y, weight, order, first, stop, batch_size, copies, slot):
     """Copy the rows order[first], … to a slot: as many whole batches as there is room for, or up to order[stop - 1]."""
     data, indices, indptr = copies.data[slot], copies.indices[slot], copies.indptr[slot]
-    most, room, distance = copies.order.size, data.size, rows_ahead(X)
+    most, distance = copies.order.size, rows_ahead(X)
     used, n_rows, whole = 0, 0, 0
     indptr[0] = 0
     for at in range(first, smaller(stop, first + most)):
-        near = order[smaller(at + distance, stop - 1)]
-        prefetch_row(X, near, order[smaller(at + 2 * distance, stop - 1)])
-        prefetch_entry(y, near)
+        prefetch_rows(X, y, order, at, at + 1, stop, distance)
         i = order[at]
         begin, n_entries = np.uint64(X.indptr[i]), X.indptr[i + 1] - X.indptr[i]
-        if used + n_entries > room:
+        if used + n_entries > data.size:
             break
         for k in range(np.uint64(n_entries)):
             data[np.uint64(used) + k] = X.data[begin + k]

@@ -9,7 +9,8 @@ a batch B of b rows is
     plain:    w <- w - rate · g
     AdaGrad:  G <- G + g²,   w <- w - rate · g / (√G + eps)        (Duchi, Hazan, Singer 2011, element-wise)
 
-One sample an update is sequential by definition, so those kernels are serial; a large batch is a sum over chunks.
+One sample an update is sequential by definition, so those updates are one thread's, and at most another one fetches
+sparse rows for it; a large batch is a sum over chunks.
 """
 
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from fastlogreg.kernels.rows import (
     copy_rows,
     prefetch_entry,
     prefetch_row,
+    prefetch_rows,
     rows_ahead,
     rows_eta,
     scatter_adagrad,
@@ -219,15 +221,6 @@ def fold(coef, total, scale, scales):
             coef[k, j] *= scale
 
 
-@inlined
-def prefetch_rows(X, y, order, first, last, stop, distance):
-    """Ask for the rows that come `distance` places after some."""
-    for at in range(first, last):
-        near = order[min(at + distance, stop - 1)]
-        prefetch_row(X, near, order[min(at + 2 * distance, stop - 1)])
-        prefetch_entry(y, near)
-
-
 @kernel
 def plain_updates(X, y, weight, order, batch_size, rule, slope, model, start, stop):
     """Do plain updates on order[start:stop] in batches, O(K · entries of the batch) each; X is CSR."""
@@ -281,9 +274,9 @@ def sparse_plain(X, y, weight, order, batch_size, copies, out_copies, out_slope,
     copies the next rows in the order of their visit, while the first one works on those before: 0.7 of the time. There
     must be room for any batch.
     """
-    room = copies.n_rows.size > 0
+    copying = copies.n_rows.size > 0
     at, slot, first, ready = start, 0, 0, 0
-    if not room:
+    if not copying:
         at, first, ready = stop, start, stop - start
     while at < stop or ready > 0:
         for task in prange(2):
@@ -291,10 +284,10 @@ def sparse_plain(X, y, weight, order, batch_size, copies, out_copies, out_slope,
                 chosen_updates(
                     X, y, weight, order, copies, 1 - slot, batch_size, rule, out_slope, out_model, first, first + ready
                 )
-            elif room:
+            elif copying:
                 copy_rows(X, y, weight, order, at, stop, batch_size, out_copies, slot)
         ready = 0
-        if room:
+        if copying:
             ready = out_copies.n_rows[slot]
             at += ready
             slot = 1 - slot
