@@ -29,7 +29,7 @@ report: .venv/.installed-report ## the comparison report: report/index.html and 
 
 test: lint asv-check ## lint, check the benchmark suite, run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-	@echo "The tests of scikit-learn itself, with our class in place of theirs:"
+	@echo "The tests of scikit-learn itself, with our class in place of theirs, both suites at once, shown as they end:"
 	@printf '%s\n' sklearn sklearn_users | xargs -P 2 -I SUITE sh -c '\
 	    $(BIN)/python -m pytest -c tests/SUITE.ini > .venv/SUITE.log 2>&1; status=$$?; cat .venv/SUITE.log; exit $$status'
 	@echo "The kernel tests again, as plain Python (NUMBA_DISABLE_JIT=1):"
