@@ -8,6 +8,7 @@ import numpy as np
 from numba import prange
 from numba.core import types
 
+from fastlogreg.kernels import links
 from fastlogreg.kernels.blocks import (
     CSR,
     add_block_gradient,
@@ -38,7 +39,7 @@ def set_loss_slope(eta, y, loss, slope):
 @kernel
 def set_slope(eta, y, e, slope):
     """Slope of each row, and its loss in two parts, log(1 + e) and what takes the place of eta: see total_loss."""
-    for i in range(eta.size):
+    for i in range(links.set_terms(eta, y, e, eta, slope), eta.size):
         e[i], eta[i], slope[i], _ = loss_terms(eta[i], y[i])
 
 
@@ -142,9 +143,10 @@ def value_gradient(X, y, weight, offset, coef, out_work, bounds, out):
 def _set_terms(eta, y, weight, offset, first, e, slope, root):
     """Loss (see total_loss) and weighted slope of the rows of a block, and the root of their weighted curvature."""
     add_rows(offset, first, eta)
+    for i in range(links.set_terms(eta, y, e, eta, slope, root), eta.size):
+        e[i], eta[i], slope[i], root[i] = loss_terms(eta[i], y[i])
     for i in range(eta.size):
-        e[i], eta[i], slope[i], curvature = loss_terms(eta[i], y[i])
-        root[i] = np.sqrt(curvature)
+        root[i] = np.sqrt(root[i])
     if weight.size:
         for i in range(eta.size):
             w = weight[first + i]

@@ -20,14 +20,28 @@ LN2_HIGH = np.float64(0.6931471803691238)
 LN2_LOW = np.float64(1.9082149292705877e-10)
 # Adding 1.5 * 2**52 rounds to the nearest integer and leaves it in the low bits of the sum.
 ROUND = np.float64(6755399441055744.0)
+# The exponent of 1.0, and how many bits of a float64 are below exponents.
+BIAS, FRACTION = 1023, 52
 # Below this, exp is no normal number and is flushed to zero.
 UNDERFLOW = np.float64(-708.3964185322641)
 
 
 @pointwise
+def select(condition, a, b):
+    """Return a where the condition holds, b elsewhere."""
+    return a if condition else b
+
+
+@pointwise
+def power(shifted):
+    """Return 2**k for the integer k in the low bits of a float64."""
+    return np.int64((np.float64(shifted).view(np.int64) + BIAS) << FRACTION).view(np.float64)
+
+
+@pointwise
 def exp_negative(x):
     """Return exp(x) for x <= 0; zero where the result would be subnormal, NaN for NaN."""
-    bounded = UNDERFLOW if x < UNDERFLOW else x
+    bounded = select(x < UNDERFLOW, UNDERFLOW, x)
     shifted = bounded * LOG2_E + ROUND
     k = shifted - ROUND
     r = (bounded - k * LN2_HIGH) - k * LN2_LOW
@@ -45,8 +59,7 @@ def exp_negative(x):
     even = even * z + 0.50000000000000106
     # |r| <= ln(2)/2, so the rounding error of this small sum is what is left of the error.
     value = 1.0 + (r + z * (even + odd * r))
-    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
-    return 0.0 if x < UNDERFLOW else value * power
+    return select(x < UNDERFLOW, 0.0, value * power(shifted))
 
 
 @pointwise
@@ -113,11 +126,11 @@ def loss_terms(eta, y):
     """
     e = exp_negative(-abs(eta))
     q = 1.0 / (1.0 + e)
-    wrong = 1.0 - y if eta > 0.0 else y  # how much of the row is on the other side
-    right = y if eta > 0.0 else 1.0 - y
-    excess = 0.0 if wrong == 0.0 else wrong * abs(eta)  # no loss where an infinite eta is right
+    wrong = select(eta > 0.0, 1.0 - y, y)  # how much of the row is on the other side
+    right = select(eta > 0.0, y, 1.0 - y)
+    excess = select(wrong == 0.0, 0.0, wrong * abs(eta))  # no loss where an infinite eta is right
     size = q * (wrong - right * e)
-    return e, excess, size if eta > 0.0 else -size, e * q * q
+    return e, excess, select(eta > 0.0, size, -size), e * q * q
 
 
 @pointwise
@@ -132,8 +145,8 @@ def log1p_nonnegative(t):
     """Return log(1 + t) for t >= 0."""
     u = np.float64(1.0 + t)
     bits = u.view(np.int64)
-    exponent = (bits >> 52) - 1023
-    fraction = np.int64((bits & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
+    exponent = (bits >> FRACTION) - BIAS
+    fraction = np.int64((bits & 0xFFFFFFFFFFFFF) | (BIAS << FRACTION)).view(np.float64)
     # For t < 1 the fraction of 1 + t has lost the low bits of t, so t itself is used.
     return log1p_unit(fraction - 1.0 if t >= 1.0 else t) + (exponent * LN_2 if t >= 1.0 else 0.0)
 

@@ -21,7 +21,16 @@ from numba import prange
 from fastlogreg.kernels.builtins import larger, smaller
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import driver, inlined, kernel, pointwise
-from fastlogreg.kernels.pointwise import LN2_HIGH, LN2_LOW, LOG2_E, ROUND, UNDERFLOW, exp_negative, log1p_nonnegative
+from fastlogreg.kernels.pointwise import (
+    LN2_HIGH,
+    LN2_LOW,
+    LOG2_E,
+    ROUND,
+    UNDERFLOW,
+    exp_negative,
+    log1p_nonnegative,
+    power,
+)
 from fastlogreg.kernels.rows import (
     add_rows_gradient,
     copy_rows,
@@ -108,8 +117,7 @@ def prompt_sigmoid(eta):
         0.0013888888943629520 + r * 0.00019841269506718731
     )
     low = (1.0 + r) + r2 * (0.50000000000000106 + r * 0.16666666666666413)
-    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
-    e = (low + (r2 * r2) * (middle + (r2 * r2) * high)) * power
+    e = (low + (r2 * r2) * (middle + (r2 * r2) * high)) * power(shifted)
     q = 1.0 / (1.0 + e)
     return e * q if eta < 0.0 else q
 
