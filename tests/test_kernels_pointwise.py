@@ -13,8 +13,8 @@ import pytest
 from mpmath import mpf
 
 from fastlogreg.design import as_design, split, workspaces
-from fastlogreg.kernels import binary, multinomial, pointwise, predict
-from fastlogreg.kernels.jit import Driver
+from fastlogreg.kernels import binary, links, multinomial, pointwise, predict
+from fastlogreg.kernels.jit import Driver, kernel
 from parts import alone
 
 COMPILED = not numba.config.DISABLE_JIT
@@ -159,6 +159,44 @@ def test_binary_loss_and_derivatives_of_soft_labels(label):
         positive, negative = (1 - y) * exact_sigmoid(x), y * exact_sigmoid(-x)
         allowed = 2 * np.spacing(float(max(positive, negative))) + SMALLEST_NORMAL
         assert abs(mpf(float(ours)) - (positive - negative)) <= allowed, (x, ours)
+
+
+@kernel
+def _set_terms(eta, y, e, excess, slope, curvature):
+    return links.set_terms(eta, y, e, excess, slope, curvature)
+
+
+def terms_by_vectors(eta, y):
+    """e, excess, slope and curvature of as many rows as links.py takes."""
+    found = np.full((4, eta.size), np.nan)
+    done = alone(_set_terms)(eta, y, *found)
+    assert done == eta.size // links.ROWS * links.ROWS > 0
+    return found[:, :done]
+
+
+@pytest.mark.skipif(not COMPILED, reason="there are no vectors without the JIT")
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_rows_by_vectors(label):
+    eta = etas(MANY, seed=5)
+    e, excess, slope, curvature = terms_by_vectors(eta, np.full(eta.size, label))
+    eta = eta[: e.size]
+    assert_accurate(e, [mpmath.exp(-abs(mpf(float(x)))) for x in eta])
+    np.testing.assert_array_equal(excess, np.maximum(eta if label == 0.0 else -eta, 0.0))
+    assert_accurate(slope, [exact_sigmoid(x) if label == 0.0 else -exact_sigmoid(-x) for x in eta])
+    assert_accurate(curvature, [exact_sigmoid(x) * exact_sigmoid(-x) for x in eta])
+
+
+@pytest.mark.skipif(not COMPILED, reason="there are no vectors without the JIT")
+def test_vectors_agree_with_numbers():
+    """But for the last digit, which depends on which products are rounded before they are added."""
+    eta = np.repeat(np.concatenate([etas(MANY, seed=6), [np.inf, -np.inf, np.nan, 0.0, -0.0]]), 3)
+    y = np.tile([0.0, 0.3, 1.0], eta.size // 3)
+    numbers = alone(pointwise.loss_terms)
+    expected = np.array([numbers(*row) for row in zip(eta, y, strict=True)]).T
+    # The slope is a difference of two terms, of which none is more than one.
+    for ours, theirs, least in zip(terms_by_vectors(eta, y), expected, (0.0, 0.0, 1.0, 0.0), strict=True):
+        allowed = 4e-16 * least + SMALLEST_NORMAL
+        np.testing.assert_allclose(ours, theirs[: ours.size], rtol=4e-16, atol=allowed)
 
 
 def test_driver_and_kernels_agree_bitwise():

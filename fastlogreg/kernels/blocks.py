@@ -9,7 +9,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastlogreg.kernels import csr, lanes, runs
+from fastlogreg.kernels import csr, lanes, runs, streams
 from fastlogreg.kernels.builtins import larger, reshaped, smaller
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
@@ -77,6 +77,14 @@ _BLOCK_ROWS = _block_rows_c, _block_rows_f, lambda X: 256
 def block_rows(X):
     """Return the number of rows of a block; called from Python, which makes room for one."""
     return _implementation(X, _BLOCK_ROWS)(X)
+
+
+_REGION_ROWS = lambda X: streams.region_rows(X) or _block_rows_c(X), _block_rows_f, _BLOCK_ROWS[2]
+
+
+def region_rows(X):
+    """Return the number of rows that a pass takes at a time, those of eight streams or of a block; as block_rows."""
+    return _implementation(X, _REGION_ROWS)(X)
 
 
 # --- prefetch ---------------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ class _Numbers:
     """A vector, or what a comparison of two gives, with Python's operators, which emit what they stand for."""
 
     __array_ufunc__ = None  # NumPy's numbers leave operators to this class
-    __hash__ = None
 
     def __init__(self, entries, value):
         self.entries, self.builder, self.value = entries, entries.builder, value
@@ -111,29 +110,50 @@ def _of_vectors(function):
     return python_types.FunctionType(code, names)
 
 
+def _addresses(context, builder, signature, args):
+    """Return those of eta, y and targets, and the number of rows."""
+    kinds = [*signature.args[:2], *signature.args[2]]
+    arrays = [*args[:2], *cgutils.unpack_tuple(builder, args[2])]
+    arrays = [make_array(kind)(context, builder, array) for kind, array in zip(kinds, arrays, strict=True)]
+    (n_rows,) = cgutils.unpack_tuple(builder, arrays[0].shape)
+    return [builder.ptrtoint(array.data, ir.IntType(64)) for array in arrays], n_rows
+
+
+def _set_eight(entries, lines, row):
+    """Emit it for ROWS rows from one on; lines are the addresses of eta, y and targets."""
+    builder, number = entries.builder, ir.IntType(64)
+    for first in range(0, ROWS, LANES):
+        eta, y, *targets = (entries.address(line, (builder.add(row, number(first)), 8)) for line in lines)
+        arguments = [_Numbers(entries, entries.entries(line, number(0))) for line in (eta, y)]
+        for line, result in zip(targets, _of_vectors(pointwise.loss_terms)(*arguments), strict=False):
+            entries.store(result.value, line, 8)
+
+
 @intrinsic
 def _set_terms(typingctx, eta, y, targets):
-    """Set targets, a tuple of rows, to the first of pointwise.loss_terms; return for how many rows."""
+    """See set_terms; targets are a tuple."""
 
     def codegen(context, builder, signature, args):
-        kinds = [*signature.args[:2], *signature.args[2]]
-        arrays = [*args[:2], *cgutils.unpack_tuple(builder, args[2])]
-        arrays = [make_array(kind)(context, builder, array) for kind, array in zip(kinds, arrays, strict=True)]
-        number = ir.IntType(64)
-        eta, y, *targets = (builder.ptrtoint(array.data, number) for array in arrays)
-        entries, terms = Entries(context, builder, types.float64), _of_vectors(pointwise.loss_terms)
-        (n_rows,) = cgutils.unpack_tuple(builder, arrays[0].shape)
+        lines, n_rows = _addresses(context, builder, signature, args)
+        entries, number = Entries(context, builder, types.float64), n_rows.type
         done = builder.and_(n_rows, number(-ROWS))
         with cgutils.for_range_slice(builder, number(0), done, number(ROWS), number) as (row, _):
-            for first in range(0, ROWS, LANES):
-                # Vectors of a line that begins with this one.
-                at = [entries.address(line, (builder.add(row, number(first)), 8)) for line in (eta, y, *targets)]
-                results = terms(*(_Numbers(entries, entries.entries(line, number(0))) for line in at[:2]))
-                for line, result in zip(at[2:], results, strict=False):
-                    entries.store(result.value, line, 8)
+            _set_eight(entries, lines, row)
         return done
 
     return types.int64(eta, y, targets), codegen
+
+
+@intrinsic
+def _set_terms_of_eight(typingctx, eta, y, targets):
+    """See set_terms_of_eight; targets are a tuple."""
+
+    def codegen(context, builder, signature, args):
+        lines, _ = _addresses(context, builder, signature, args)
+        _set_eight(Entries(context, builder, types.float64), lines, ir.IntType(64)(0))
+        return context.get_dummy_value()
+
+    return types.void(eta, y, targets), codegen
 
 
 def set_terms(eta, y, *targets):
@@ -148,5 +168,17 @@ def set_terms(eta, y, *targets):
 def _set_terms_compiled(eta, y, *targets):
     def implementation(eta, y, *targets):
         return _set_terms(eta, y, targets)
+
+    return implementation
+
+
+def set_terms_of_eight(eta, y, *targets):
+    """As set_terms, of ROWS rows: without a loop, which would fetch all constants each time before it begins."""
+
+
+@overload(set_terms_of_eight, inline=True)
+def _set_terms_of_eight_compiled(eta, y, *targets):
+    def implementation(eta, y, *targets):
+        _set_terms_of_eight(eta, y, targets)
 
     return implementation
