@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from fastlogreg.design import EMPTY, MAX_CHUNKS, PARTIAL_DOUBLES, ROW_WORK, SERIAL_WORK, split, workspaces
-from fastlogreg.kernels import binary, descent, stochastic
+from fastlogreg.kernels import descent, stochastic
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.descent import Descent, DescentRule
 from fastlogreg.kernels.jit import VERBOSE
@@ -23,7 +23,6 @@ from fastlogreg.kernels.stochastic import AVERAGED, SCALE, SCALES, UPDATES, Mode
 from fastlogreg.result import StoredByName
 
 OPTIMIZERS = "gd", "mini-batch", "sgd", "adagrad"
-SCHEDULES = "constant", "inverse-scaling", "optimal"
 
 # One kernel call does about so many multiply-adds (50 ms), so that Ctrl-C is seen in time.
 CALL_WORK = 2**26
@@ -36,17 +35,12 @@ MOST_ROWS = 2**31 - 1
 # Gradient descent reads X in every epoch: up to so many bytes of C order are copied to F order, where a pass over
 # few columns takes half the time (p = 2: 1.7 against 3.4 ns a row).
 SMALL_BYTES = 2**25
-# Updates before an automatic rate falls: with 1 the weights of badly conditioned data hardly move after some epochs,
-# with 1000 those of 1e5 easy rows are left ten times further from the optimum (of 1, 10, 100, 1000).
-SLOW_UPDATES = 100.0
 # AdaGrad's √G + eps.
 EPS = 1e-8
 # Rows of CSR are copied in the order of their visit where X has more bytes than caches hold, about so many at once: a
 # quarter of them, and threads wait for each other; four times as many, and they leave the caches before they are read.
 CACHED_BYTES, COPIED_BYTES = 2**23, 2**20
 NEVER = 2**62
-# A column with a root mean square above it, where the intercept has one, is worth scaling.
-LARGE_SCALE = 3.0
 # On a terminal a fit that takes longer shows its progress even if not asked to.
 SILENT_SECONDS = 5.0
 
@@ -173,63 +167,6 @@ def padded(coef):
     out = np.zeros((n_classes, width))
     out[: coef.shape[0], : coef.shape[1]] = coef
     return out
-
-
-# --- rates ------------------------------------------------------------------------------------------------------
-
-
-def schedule(name, learning_rate, alpha, power_t):
-    """Return (rate, shift, power): update t = 1, 2, … has the rate rate · (t + shift) ** -power.
-
-    "auto" is learning_rate / √(1 + (t - 1) / SLOW_UPDATES), in the same form. "optimal" is scikit-learn's:
-    1 / (alpha (t0 + t - 1)), where t0 makes the first rate the size that weights are expected to have, alpha ** -¼.
-    """
-    if name == "optimal":
-        return 1.0 / alpha, alpha**-0.75 - 1.0, 1.0
-    if name == "auto":
-        return float(learning_rate) * SLOW_UPDATES**0.5, SLOW_UPDATES - 1.0, 0.5
-    return float(learning_rate), 0.0, float(power_t) if name == "inverse-scaling" else 0.0
-
-
-def smoothness(rows, squares, alpha, batch_size):
-    """Return the largest curvature that updates with batches of this size meet, on average.
-
-    It is L = ¼ λ_max(Σ x̃ x̃ᵀ / n) + alpha with x̃ = (x, 1) for all rows, for two classes (½ for more), ¼ of the mean
-    ‖x̃‖² for one row, and a mean of the two between them (Gower et al. 2019, "SGD: general analysis and improved
-    rates", Proposition 3.8). Gradient steps no longer than 1 / L lower the loss. Up to 20 passes over X.
-    """
-    n, b = rows.n_rows, min(batch_size, rows.n_rows)
-    factor = 1.0 if rows.n_classes == 2 else 2.0
-    single = 0.25 * (float(squares.sum()) / n + 1.0)
-    share = 0.0 if n == 1 else n * (b - 1) / (b * (n - 1))
-    return factor * (share * (_largest_curvature(rows, squares) if share else 0.0) + (1.0 - share) * single) + alpha
-
-
-def _largest_curvature(rows, squares):
-    """Largest eigenvalue of the Hessian of two classes at zero, which bounds it anywhere, by power iteration."""
-    scales = np.append(np.sqrt(squares / rows.n_rows), 1.0)
-    vector = scales * (1.0 + np.random.default_rng(0).random(scales.size))
-    zeros, y = np.zeros(scales.size), np.zeros(rows.n_rows)
-    largest = 0.0
-    for _ in range(20):
-        vector /= np.abs(vector).max()  # first, as squares of entries of 1e200 overflow
-        vector /= np.linalg.norm(vector)
-        shared = (zeros, vector)
-        values = y, rows.weight, EMPTY, np.empty(y.size)
-        room = ((3, rows.design.block_rows),)
-        product = rows.design.run(binary.hessian_product, values, shared, size=vector.size, work=2, scratch=room)
-        before, largest = largest, float(vector @ product) / rows.total
-        vector = product
-        if largest - before <= 0.01 * largest:
-            break
-    return largest
-
-
-def automatic_rate(optimizer, rows, squares, alpha, batch_size):
-    """Return a learning rate that suits the scale of the data: "auto"."""
-    if optimizer == "adagrad":
-        return 1.0 / np.sqrt(float(squares.sum()) / rows.n_rows + 1.0)
-    return 1.0 / smoothness(rows, squares, alpha, batch_size)
 
 
 # --- storage ----------------------------------------------------------------------------------------------------
@@ -513,35 +450,7 @@ def _all_costs(rows, validation, weights):
     return line
 
 
-# --- words for the user -----------------------------------------------------------------------------------------
-
-
-def divergence(outcome, rows, settings, squares, names):
-    """Return the message for a run that diverged: which feature, what rate, and what to do.
-
-    Parameters
-    ----------
-    outcome : Outcome
-    rows : Rows
-    settings : Settings
-    squares : ndarray of shape (n_features,)
-        Σ x² of every column.
-    names : sequence of str or None
-    """
-    scales = np.sqrt(squares / rows.n_rows)
-    j = int(np.argmax(scales))
-    feature = repr(str(names[j])) if names is not None else str(j)
-    rate = automatic_rate(settings.optimizer, rows, squares, settings.alpha, settings.batch_size)
-    # Steps of single rows or batches are certain not to grow only up to half of it (Gower et al., Theorem 3.1).
-    rate = min(rate if settings.optimizer == "gd" else 0.5 * rate, 0.5 * settings.first_rate)
-    fix = f"use learning_rate <= {rate:.2g}"
-    if scales[j] > LARGE_SCALE:
-        fix = f"scale feature {feature} (sklearn.preprocessing.StandardScaler) or {fix}"
-    return (
-        f"{settings.optimizer} diverged at learning_rate={settings.first_rate:.3g}: after {outcome.n_iter} epochs the "
-        f"mean training loss is {outcome.history['train_loss'][-1]:.3g}. Feature {feature} has the largest scale, "
-        f"root mean square {scales[j]:.3g}: {fix}. coef_ holds the best weights met."
-    )
+# --- progress ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import column_or_1d
 
-from fastlogreg import stochastic
+from fastlogreg import rates, stochastic
 from fastlogreg.culprits import refuse_mask
 from fastlogreg.design import as_design
 from fastlogreg.estimators.base import LinearClassifier
@@ -165,7 +165,7 @@ class SGDLogisticRegression(LinearClassifier):
         "optimizer": [StrOptions(set(stochastic.OPTIMIZERS))],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "schedule": [StrOptions({"auto", *stochastic.SCHEDULES})],
+        "schedule": [StrOptions({"auto", *rates.SCHEDULES})],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -373,8 +373,8 @@ class SGDLogisticRegression(LinearClassifier):
         if not automatic:
             rate = self.learning_rate
         elif rate is None and name != "optimal":
-            rate = stochastic.automatic_rate(self.optimizer, rows, squares, self.alpha, batch_size)
-        rate, shift, power = stochastic.schedule(name, rate, self.alpha, self.power_t)
+            rate = rates.automatic_rate(self.optimizer, rows, squares, self.alpha, batch_size)
+        rate, shift, power = rates.schedule(name, rate, self.alpha, self.power_t)
         watching = self.early_stopping
         if watching == "auto":
             watching = self.tol > 0.0 and self.optimizer != "gd"
@@ -480,7 +480,7 @@ class SGDLogisticRegression(LinearClassifier):
         if outcome.status.diverged:
             names = getattr(self, "feature_names_in_", None)
             warnings.warn(
-                stochastic.divergence(outcome, rows, settings, squares, names), DivergenceWarning, stacklevel=4
+                rates.divergence(outcome, rows, settings, squares, names), DivergenceWarning, stacklevel=4
             )
         elif self.learning_rate == "auto" and squares.max(initial=0.0) > BAD_SCALE**2 * rows.n_rows:
             j = int(np.argmax(squares))
