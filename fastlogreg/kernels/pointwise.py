@@ -128,7 +128,7 @@ def loss_terms(eta, y):
     q = 1.0 / (1.0 + e)
     wrong = select(eta > 0.0, 1.0 - y, y)  # how much of the row is on the other side
     right = select(eta > 0.0, y, 1.0 - y)
-    excess = wrong * select(wrong == 0.0, 0.0, abs(eta))  # no loss where an infinite eta is right
+    excess = select(wrong == 0.0, 0.0, wrong * abs(eta))  # no loss where an infinite eta is right
     size = q * (wrong - right * e)
     return e, excess, select(eta > 0.0, size, -size), e * q * q
 
