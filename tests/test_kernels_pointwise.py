@@ -162,12 +162,12 @@ def test_binary_loss_and_derivatives_of_soft_labels(label):
 
 
 @kernel
-def _set_terms(eta, y, e, excess, slope, curvature):
-    return links.set_terms(eta, y, e, excess, slope, curvature)
+def _set_terms(eta, y, e, excess, slope, root):
+    return links.set_terms(eta, y, e, excess, slope, root)
 
 
 def terms_by_vectors(eta, y):
-    """e, excess, slope and curvature of as many rows as links.py takes."""
+    """e, excess, slope and root of the curvature of as many rows as links.py takes."""
     found = np.full((4, eta.size), np.nan)
     done = alone(_set_terms)(eta, y, *found)
     assert done == eta.size // links.ROWS * links.ROWS > 0
@@ -178,12 +178,12 @@ def terms_by_vectors(eta, y):
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_rows_by_vectors(label):
     eta = etas(MANY, seed=5)
-    e, excess, slope, curvature = terms_by_vectors(eta, np.full(eta.size, label))
+    e, excess, slope, root = terms_by_vectors(eta, np.full(eta.size, label))
     eta = eta[: e.size]
     assert_accurate(e, [mpmath.exp(-abs(mpf(float(x)))) for x in eta])
     np.testing.assert_array_equal(excess, np.maximum(eta if label == 0.0 else -eta, 0.0))
     assert_accurate(slope, [exact_sigmoid(x) if label == 0.0 else -exact_sigmoid(-x) for x in eta])
-    assert_accurate(curvature, [exact_sigmoid(x) * exact_sigmoid(-x) for x in eta])
+    assert_accurate(root, [mpmath.sqrt(exact_sigmoid(x) * exact_sigmoid(-x)) for x in eta], smallest=1e-153)
 
 
 @pytest.mark.skipif(not COMPILED, reason="there are no vectors without the JIT")
@@ -191,7 +191,7 @@ def test_vectors_agree_with_numbers():
     """But for the last digit, which depends on which products are rounded before they are added."""
     eta = np.repeat(np.concatenate([etas(MANY, seed=6), [np.inf, -np.inf, np.nan, 0.0, -0.0]]), 3)
     y = np.tile([0.0, 0.3, 1.0], eta.size // 3)
-    numbers = alone(pointwise.loss_terms)
+    numbers = alone(pointwise.rooted_terms)
     expected = np.array([numbers(*row) for row in zip(eta, y, strict=True)]).T
     # The slope is a difference of two terms, of which none is more than one.
     for ours, theirs, least in zip(terms_by_vectors(eta, y), expected, (0.0, 0.0, 1.0, 0.0), strict=True):

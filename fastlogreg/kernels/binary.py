@@ -23,7 +23,7 @@ from fastlogreg.kernels.gram import add_block_gram, add_packed_gram
 from fastlogreg.kernels.jit import driver, kernel
 from fastlogreg.kernels.panels import add_weighted_sums, set_eta
 from fastlogreg.kernels.parts import overload
-from fastlogreg.kernels.pointwise import log1p_nonnegative, log1p_unit, loss_slope_curvature, loss_terms
+from fastlogreg.kernels.pointwise import log1p_nonnegative, log1p_unit, loss_slope_curvature, loss_terms, rooted_terms
 
 # --- pointwise, over the rows of a block ------------------------------------------------------------------------
 
@@ -188,9 +188,7 @@ def _set_terms(eta, y, weight, offset, first, e, slope, root):
     """Loss (see total_loss) and weighted slope of the rows of a block, and the root of their weighted curvature."""
     add_rows(offset, first, eta)
     for i in range(links.set_terms(eta, y, e, eta, slope, root), eta.size):
-        e[i], eta[i], slope[i], root[i] = loss_terms(eta[i], y[i])
-    for i in range(eta.size):
-        root[i] = np.sqrt(root[i])
+        e[i], eta[i], slope[i], root[i] = rooted_terms(eta[i], y[i])
     if weight.size:
         for i in range(eta.size):
             w = weight[first + i]

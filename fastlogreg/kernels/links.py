@@ -64,10 +64,14 @@ class _Numbers:
         return self.emit(self.builder.fneg, self)
 
     def __abs__(self):
+        return self.call("fabs")
+
+    def call(self, name):
+        """Return what a function of LLVM makes of it."""
         kind = self.entries.vector
         function = ir.FunctionType(kind, [kind])
-        fabs = cgutils.get_or_insert_function(self.builder.module, function, f"llvm.fabs.v{LANES}f64")
-        return self.emit(lambda value: self.builder.call(fabs, [value]), self)
+        function = cgutils.get_or_insert_function(self.builder.module, function, f"llvm.{name}.v{LANES}f64")
+        return self.emit(lambda value: self.builder.call(function, [value]), self)
 
     def __lt__(self, other):
         return self._compared("<", other)
@@ -96,7 +100,11 @@ def _power(shifted):
     return shifted.emit(emitted, shifted)
 
 
-_OF_VECTORS = {pointwise.select: _select, pointwise.power: _power}
+def _root(x):
+    return x.call("sqrt")
+
+
+_OF_VECTORS = {pointwise.select: _select, pointwise.power: _power, pointwise.root: _root}
 
 
 def _of_vectors(function):
@@ -125,7 +133,7 @@ def _set_eight(entries, lines, row):
     for first in range(0, ROWS, LANES):
         eta, y, *targets = (entries.address(line, (builder.add(row, number(first)), 8)) for line in lines)
         arguments = [_Numbers(entries, entries.entries(line, number(0))) for line in (eta, y)]
-        for line, result in zip(targets, _of_vectors(pointwise.loss_terms)(*arguments), strict=False):
+        for line, result in zip(targets, _of_vectors(pointwise.rooted_terms)(*arguments), strict=False):
             entries.store(result.value, line, 8)
 
 
@@ -157,7 +165,7 @@ def _set_terms_of_eight(typingctx, eta, y, targets):
 
 
 def set_terms(eta, y, *targets):
-    """Set targets to the first of pointwise.loss_terms, of most rows, and return of how many: of none without the JIT.
+    """Set targets to the first of pointwise.rooted_terms of most rows; return of how many: of none without the JIT.
 
     A target may be eta.
     """

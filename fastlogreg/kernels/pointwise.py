@@ -39,6 +39,12 @@ def power(shifted):
 
 
 @pointwise
+def root(x):
+    """Return the square root of x."""
+    return np.sqrt(x)
+
+
+@pointwise
 def exp_negative(x):
     """Return exp(x) for x <= 0; zero where the result would be subnormal, NaN for NaN."""
     bounded = select(x < UNDERFLOW, UNDERFLOW, x)
@@ -131,6 +137,13 @@ def loss_terms(eta, y):
     excess = select(wrong == 0.0, 0.0, wrong * abs(eta))  # no loss where an infinite eta is right
     size = q * (wrong - right * e)
     return e, excess, select(eta > 0.0, size, -size), e * q * q
+
+
+@pointwise
+def rooted_terms(eta, y):
+    """Return e, excess, slope and the root of the curvature of one row: see loss_terms."""
+    e, excess, slope, curvature = loss_terms(eta, y)
+    return e, excess, slope, root(curvature)
 
 
 @pointwise
