@@ -1,4 +1,4 @@
-"""Block primitives: the only code, with lanes.py, runs.py and csr.py, that knows how rows are stored.
+"""Block primitives: the only code, with lanes.py, streams.py, runs.py and csr.py, that knows how rows are stored.
 
 A block is a range of rows small enough to stay in cache between its linear predictor and its gradient, so that a
 pass reads X from memory once. Storages: C-ordered, F-ordered and CSR; float32 entries are widened as they are read.

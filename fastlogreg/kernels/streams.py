@@ -103,28 +103,25 @@ def _stream_rows_compiled(X, first, n_rows):
     return implementation
 
 
-@overload(set_eta, inline=True)
-def _set_eta_compiled(X, first, length, coef, eta):
-    size = X.dtype.bitwidth // 8
+def _of_eight(instructions):
+    """Return what has numba take an intrinsic for a function of eight rows."""
 
-    def implementation(X, first, length, coef, eta):
-        row = X.shape[1] * size
-        x, zero = np.int64(X.ctypes.data) + first * row, X.dtype.type(0.0)
-        _set_eta(x, X.shape[1], length * row, np.int64(coef.ctypes.data), np.int64(eta.ctypes.data), zero)
+    def choose(X, first, length, source, target):
+        size = X.dtype.bitwidth // 8
 
-    return implementation
+        def implementation(X, first, length, source, target):
+            row = X.shape[1] * size
+            x, zero = np.int64(X.ctypes.data) + first * row, X.dtype.type(0.0)
+            source_at, target_at = np.int64(source.ctypes.data), np.int64(target.ctypes.data)
+            instructions(x, X.shape[1], length * row, source_at, target_at, zero)
+
+        return implementation
+
+    return choose
 
 
-@overload(add_gradient, inline=True)
-def _add_gradient_compiled(X, first, length, slope, gradient):
-    size = X.dtype.bitwidth // 8
-
-    def implementation(X, first, length, slope, gradient):
-        row = X.shape[1] * size
-        x, zero = np.int64(X.ctypes.data) + first * row, X.dtype.type(0.0)
-        _add_gradient(x, X.shape[1], length * row, np.int64(slope.ctypes.data), np.int64(gradient.ctypes.data), zero)
-
-    return implementation
+overload(set_eta, inline=True)(_of_eight(_set_eta))
+overload(add_gradient, inline=True)(_of_eight(_add_gradient))
 
 
 @kernel
