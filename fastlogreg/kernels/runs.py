@@ -9,7 +9,9 @@ times as long. Blocks of half the size: 1.06 at 100 columns, 1.16 in float32.
 Eight columns at once, then four, then one, took 0.9 to 1.02 of the time of four and one for passes over 50 to 500
 columns on a Zen 3, 0.98 to 1.06 for predictions; with the gradient only 0.94 to 1.1. There, to ask for the next columns
 instead of the second half took 0.92 to 1.05, to ask also between linear predictors and gradients 0.9 to 1.09, to ask
-for nothing 1.02 and 1.21 at 100 and 500 columns.
+for nothing 1.02 and 1.21 at 100 and 500 columns. Written in C: the gradient of a block in one loop with the linear
+predictors of the next 1.0 to 1.5, 16 or 32 rows at a time for the first-level cache 1.3 to 2.3, to ask for the first
+lines of the next columns only 0.95 to 1.2, though it lets short runs be read at full speed where they are read once.
 """
 
 import numpy as np
