@@ -112,12 +112,13 @@ def total(values):
 # --- value and gradient -----------------------------------------------------------------------------------------
 
 
-def _no_streams(X, y, weight, offset, coef, first, last, work, out):
+def _add_streams(X, y, weight, offset, coef, first, last, work, out):
+    """Do value_gradient_rows for most of a region of rows; return for how many: for none but long rows in C order."""
     return 0
 
 
 @kernel
-def _streams_c(X, y, weight, offset, coef, first, last, work, out):
+def _add_streams_c(X, y, weight, offset, coef, first, last, work, out):
     length = streams.stream_rows(X, first, last - first)
     if length == 0:
         return 0
@@ -143,15 +144,7 @@ def _streams_c(X, y, weight, offset, coef, first, last, work, out):
     return m
 
 
-_STREAMS = _streams_c, _no_streams, _no_streams
-
-
-def _add_streams(X, y, weight, offset, coef, first, last, work, out):
-    """Do value_gradient_rows for most of a region of rows; return for how many."""
-    return 0
-
-
-by_storage(_add_streams, _STREAMS)
+by_storage(_add_streams, (_add_streams_c, _add_streams, _add_streams))
 
 
 @kernel

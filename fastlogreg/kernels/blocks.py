@@ -57,7 +57,7 @@ by_storage(n_features, _COLUMNS)
 # run a column, and runs must be long for memory to be fast: half of it (a quarter or all were within noise up to 100
 # columns), or 512 rows up to LONG_BLOCK bytes, which the third level holds for every core. On a Zen 3, in turns, passes
 # over 300 and 500 columns took 0.89 and 0.81 of the time, of float32 0.79 over 500; with twice the bytes the same. In C
-# order there, 9 to 20 KB at a time for the first-level cache, in eight streams through long blocks, took 1.03 to 1.5.
+# order there, blocks of 9 to 20 KB for the first-level cache took 1.03 to 1.5: streams.py does it without blocks.
 LONG_BLOCK = 2**20
 
 

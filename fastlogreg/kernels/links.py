@@ -16,10 +16,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from fastlogreg.kernels import pointwise
+from fastlogreg.kernels.lanes import ROWS
 from fastlogreg.kernels.parts import overload
 from fastlogreg.kernels.vectors import CONTRACT, LANES, Entries
-
-ROWS = 8  # in as many vectors as they fill
 
 
 class _Numbers:
@@ -90,7 +89,7 @@ def _select(condition, a, b):
     return condition.emit(condition.builder.select, condition, a, b)
 
 
-def _power(shifted):
+def _power_of_two(shifted):
     builder, kind = shifted.builder, ir.VectorType(ir.IntType(64), LANES)
 
     def emitted(value):
@@ -104,7 +103,7 @@ def _root(x):
     return x.call("sqrt")
 
 
-_OF_VECTORS = {pointwise.select: _select, pointwise.power: _power, pointwise.root: _root}
+_OF_VECTORS = {pointwise.select: _select, pointwise.power_of_two: _power_of_two, pointwise.root: _root}
 
 
 def _of_vectors(function):

@@ -26,6 +26,9 @@ BIAS, FRACTION = 1023, 52
 UNDERFLOW = np.float64(-708.3964185322641)
 
 
+# For vectors links.py has others in place of these three: Python chooses, shifts bits and takes roots of numbers only.
+
+
 @pointwise
 def select(condition, a, b):
     """Return a where the condition holds, b elsewhere."""
@@ -33,7 +36,7 @@ def select(condition, a, b):
 
 
 @pointwise
-def power(shifted):
+def power_of_two(shifted):
     """Return 2**k for the integer k in the low bits of a float64."""
     return np.int64((np.float64(shifted).view(np.int64) + BIAS) << FRACTION).view(np.float64)
 
@@ -65,7 +68,7 @@ def exp_negative(x):
     even = even * z + 0.50000000000000106
     # |r| <= ln(2)/2, so the rounding error of this small sum is what is left of the error.
     value = 1.0 + (r + z * (even + odd * r))
-    return select(x < UNDERFLOW, 0.0, value * power(shifted))
+    return select(x < UNDERFLOW, 0.0, value * power_of_two(shifted))
 
 
 @pointwise

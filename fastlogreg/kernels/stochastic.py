@@ -29,7 +29,7 @@ from fastlogreg.kernels.pointwise import (
     UNDERFLOW,
     exp_negative,
     log1p_nonnegative,
-    power,
+    power_of_two,
 )
 from fastlogreg.kernels.rows import (
     add_rows_gradient,
@@ -117,7 +117,7 @@ def prompt_sigmoid(eta):
         0.0013888888943629520 + r * 0.00019841269506718731
     )
     low = (1.0 + r) + r2 * (0.50000000000000106 + r * 0.16666666666666413)
-    e = (low + (r2 * r2) * (middle + (r2 * r2) * high)) * power(shifted)
+    e = (low + (r2 * r2) * (middle + (r2 * r2) * high)) * power_of_two(shifted)
     q = 1.0 / (1.0 + e)
     return e * q if eta < 0.0 else q
 
