@@ -2,10 +2,10 @@
 
 LLVM makes vector loops of those formulas by itself, but with AVX2 one vector at a time, and it fetches every constant
 anew for each; a vector takes 80 cycles from end to end, and the processor finds room for two under way. Here two share
-the constants. On a Zen 3, in turns, slopes took 0.75 of the time in cache, passes over 5, 10, 50 and 100 columns 0.93,
-0.92, 0.96 and 0.97, in F order over 10, 50 and 100 0.93, 0.97 and 0.95. Instruction by instruction in turns, instead of
-one vector after the other, was no faster, nor were constants in a table that are read where they are used; four vectors
-took half as long again.
+the constants. On a Zen 3, in turns, slopes took 0.75 of the time in cache, passes over 5 and 10 columns 0.93 and 0.92,
+over 50 and 100 0.91 to 0.99; in F order 0.93 over 10, 0.95 to 1.01 over 50 and 100. Instruction by instruction in
+turns, instead of one vector after the other, was no faster, nor were constants in a table that are read where they are
+used; four vectors took half as long again.
 """
 
 import types as python_types
