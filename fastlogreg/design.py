@@ -355,11 +355,13 @@ class ArrayDesign:
         threads = self.threads if self.X.data.size > SERIAL_WORK else 1
         bounds = split(n_rows, threads)
         counts = np.empty((threads, len(index)), dtype=kind)
-        columns.count(self.X, place, bounds, counts, threads=threads)
+        (work,) = workspaces(threads, (((columns.PIECE,), np.uint64),))
+        columns.count(self.X, place, work, bounds, counts, threads=threads)
         ends = np.cumsum(counts.T, dtype=kind).reshape(len(index), threads)
         indptr = np.append(kind.type(0), ends[:, -1])
         data, rows = np.empty(indptr[-1], dtype=self.dtype), np.empty(indptr[-1], dtype=kind)
-        columns.turn(self.X, place, bounds, np.ascontiguousarray((ends - counts.T).T), data, rows, threads=threads)
+        starts = np.ascontiguousarray((ends - counts.T).T)
+        columns.turn(self.X, place, work, bounds, starts, data, rows, threads=threads)
         taken = scipy.sparse.csc_array((data, rows, indptr), shape=(n_rows, len(index)))
         taken.sum_duplicates()
         return taken

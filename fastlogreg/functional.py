@@ -7,7 +7,7 @@ Losses are weighted means over rows, as a function of coef alone: coef (n_featur
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from fastlogreg.design import MAX_CHUNKS, SERIAL_WORK, Moments, as_design, split
+from fastlogreg.design import MAX_CHUNKS, SERIAL_WORK, Moments, as_design, split, workspaces
 from fastlogreg.kernels import predict
 from fastlogreg.objective import LogisticObjective
 from fastlogreg.threads import allowed_threads
@@ -84,7 +84,8 @@ def softmax(eta, *, n_jobs=None):
     eta = _floats(eta, 2)
     out = np.empty(eta.shape, dtype=eta.dtype)
     bounds, threads = _chunks(eta, n_jobs)
-    predict.softmax(eta, bounds, out, threads=threads)
+    room = workspaces(len(bounds), (predict.softmax_workspace(eta.shape[1]),))
+    predict.softmax(eta, *room, bounds, out, threads=threads)
     return out
 
 

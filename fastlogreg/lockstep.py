@@ -45,7 +45,7 @@ def value_gradients(objectives, coefs):
 
     def part(bounds):
         loss, gradient = np.zeros(m), np.zeros(coefs.shape)
-        slope = np.empty((m, size))
+        slope, work = np.empty((m, size)), np.empty((1, size))
         for a in range(bounds[0], bounds[1], size):
             b = min(a + size, bounds[1])
             block = design.block(a, b)
@@ -54,7 +54,8 @@ def value_gradients(objectives, coefs):
             if offset.size:
                 eta += offset[a:b]
             slopes = slope if b - a == size else np.empty((m, b - a))
-            several.loss_slope(eta, y[a:b], np.array([w[a:b] for w in weight]), which, models, slopes, loss)
+            rows = y[a:b], np.array([w[a:b] for w in weight])
+            several.loss_slope(eta, *rows, which, work, models, slopes, loss)
             gradient[:, :-1] += slopes @ block
             gradient[:, -1] += slopes.sum(axis=1)
         return loss, gradient

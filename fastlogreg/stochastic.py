@@ -346,15 +346,18 @@ class Trainer:
         most = max(4, min(MAX_CHUNKS, PARTIAL_DOUBLES // self.model.coef.size))
         n_chunks = int(max(1, min(most, batch_size, work // SERIAL_WORK)))
         few_entries = rows.sparse and batch_size * rows.design.entries_per_row < rows.n_features
+        n_outputs, width = self.model.coef.shape
         if few_entries and n_chunks == 1 and not adagrad:
             room = _room_for_copies(rows, batch_size)
-            slope = np.empty((rows.n_outputs, batch_size))
+            slope = np.empty((n_outputs, batch_size))
             return stochastic.sparse_plain, (batch_size, *room, slope), 2 if room[0].n_rows.size else 1
         if few_entries and n_chunks == 1 and settings.alpha == 0.0:
-            return stochastic.sparse_adagrad, (batch_size,), 1
+            room = np.empty((n_outputs, batch_size)), np.zeros((n_outputs, width))
+            return stochastic.sparse_adagrad, (batch_size, *room), 1
         if not rows.sparse and not adagrad and batch_size == 1 and rows.n_classes == 2:
             return stochastic.single, (), 1
-        return stochastic.batches, (batch_size, n_chunks), rows.design.threads if n_chunks > 1 else 1
+        room = workspaces(n_chunks, ((n_outputs, stochastic.GROUP), (n_outputs, width)))
+        return stochastic.batches, (batch_size, *room), rows.design.threads if n_chunks > 1 else 1
 
 
 def _room_for_copies(rows, batch_size):

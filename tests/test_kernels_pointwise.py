@@ -91,6 +91,10 @@ def one_chunk(n):
     return split(n, 1)
 
 
+def softmax_room(eta):
+    return np.empty((1, *predict.softmax_workspace(eta.shape[1])))
+
+
 def one_row_each(n):
     return split(n, n)
 
@@ -223,7 +227,7 @@ def test_storage_does_not_touch_eta():
 def test_softmax(n_classes):
     eta = class_etas(MANY, n_classes)
     out = np.empty_like(eta)
-    predict.softmax(eta, one_chunk(len(eta)), out)
+    predict.softmax(eta, softmax_room(eta), one_chunk(len(eta)), out)
     for row, ours in zip(eta, out, strict=True):
         assert_accurate(ours, exact_softmax(row)[0])
 
@@ -243,7 +247,7 @@ def test_logsumexp(n_classes):
 def test_several_classes_in_float32():
     eta = class_etas(MANY, 3, seed=2).astype(np.float32)
     probability, total = np.empty_like(eta), np.empty(len(eta), dtype=np.float32)
-    predict.softmax(eta, one_chunk(len(eta)), probability)
+    predict.softmax(eta, softmax_room(eta), one_chunk(len(eta)), probability)
     predict.logsumexp(eta, one_chunk(len(eta)), total)
     for row, ours, ours_total in zip(eta, probability, total, strict=True):
         assert_accurate(ours, exact_softmax(row)[0], 2.0**-24 * 1.0001, np.finfo(np.float32).tiny)
@@ -315,7 +319,7 @@ def test_nan_in_one_class_is_nan_in_all(position):
     eta = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
     eta[1, position] = np.nan
     probability, total = np.empty_like(eta), np.empty(2)
-    predict.softmax(eta, one_chunk(2), probability)
+    predict.softmax(eta, softmax_room(eta), one_chunk(2), probability)
     predict.logsumexp(eta, one_chunk(2), total)
     assert np.isfinite(probability[0]).all() and np.isfinite(total[0])
     assert np.isnan(probability[1]).all() and np.isnan(total[1])
@@ -342,7 +346,7 @@ def test_minus_infinity_is_a_class_that_cannot_be():
     eta = np.array([[-np.inf, 0.5, 1.5]])
     probability, total = np.empty_like(eta), np.empty(1)
     with np.errstate(invalid="ignore"):  # without the JIT numpy remarks on -inf - -inf
-        predict.softmax(eta, one_chunk(1), probability)
+        predict.softmax(eta, softmax_room(eta), one_chunk(1), probability)
         predict.logsumexp(eta, one_chunk(1), total)
     assert probability[0, 0] == 0.0
     np.testing.assert_allclose(probability[0, 1:], [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-15)

@@ -38,11 +38,20 @@ HARMONIC = Rule(2.0, 3.5, 1.0, 0.1, 1e-8, 0.0, 1)
 RULES = {"constant": CONSTANT, "penalised": PENALISED, "falling, average": FALLING, "1/t, no intercept": HARMONIC}
 
 
+def coef_shape(n_classes, p=5):
+    return 1 if n_classes == 2 else n_classes, p + 1
+
+
+def batches_room(n_chunks, shape):
+    """What batches wants besides."""
+    return workspaces(n_chunks, ((shape[0], stochastic.GROUP), shape))
+
+
 def setting(n=23, p=5, n_classes=2, weighted=False, seed=0):
     """A problem, weights to start from, and an order in which two rows never come and one comes twice."""
     problem = random_problem(n, p, n_classes, weighted=weighted, seed=seed)
     rng = np.random.default_rng(seed)
-    start = rng.normal(size=(1 if n_classes == 2 else n_classes, p + 1))
+    start = rng.normal(size=coef_shape(n_classes, p))
     order = rng.permutation(n)
     order[0] = order[1] = order[2]
     return problem, start, order.astype(np.int32)
@@ -61,8 +70,7 @@ def run(kernel, X, problem, start, order, rule, *arguments, adagrad=False, threa
 def room_and_slope(X, problem, batch_size, n_classes, n_rows, n_entries):
     """What sparse_plain wants besides."""
     weight = EMPTY if problem.weight is None else problem.weight
-    n_outputs = 1 if n_classes == 2 else n_classes
-    return *room_for_copies(X, problem.y, weight, n_rows, n_entries), np.empty((n_outputs, batch_size))
+    return *room_for_copies(X, problem.y, weight, n_rows, n_entries), np.empty((coef_shape(n_classes)[0], batch_size))
 
 
 def check(kernel, storage, rule, n_classes, weighted, batch_size, *arguments, adagrad=False, room=None):
@@ -163,7 +171,11 @@ def test_sparse_rows(storage, rule, n_classes, weighted, batch_size, room):
 @pytest.mark.parametrize("rule", ["constant", "falling, average", "1/t, no intercept"])
 def test_sparse_adagrad(storage, rule, n_classes, weighted, batch_size):
     rule = RULES[rule]._replace(alpha=0.0)
-    check(stochastic.sparse_adagrad, storage, rule, n_classes, weighted, batch_size, batch_size, adagrad=True)
+    shape = coef_shape(n_classes)
+    gradient = np.zeros(shape)
+    more = batch_size, np.empty((shape[0], batch_size)), gradient
+    check(stochastic.sparse_adagrad, storage, rule, n_classes, weighted, batch_size, *more, adagrad=True)
+    assert not gradient.any()
 
 
 @pytest.mark.parametrize("adagrad", [False, True])
@@ -171,7 +183,8 @@ def test_sparse_adagrad(storage, rule, n_classes, weighted, batch_size):
 @pytest.mark.parametrize("storage, n_classes, weighted", cases(MIXED))
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_batches(storage, rule, n_classes, weighted, batch_size, n_chunks, adagrad):
-    check(stochastic.batches, storage, rule, n_classes, weighted, batch_size, batch_size, n_chunks, adagrad=adagrad)
+    more = batch_size, *batches_room(n_chunks, coef_shape(n_classes))
+    check(stochastic.batches, storage, rule, n_classes, weighted, batch_size, *more, adagrad=adagrad)
 
 
 @pytest.mark.parametrize("alpha", [1.9, 2.6, 2.0, 7.0])
@@ -190,8 +203,9 @@ def test_scale_of_sparse_weights(alpha):
 def test_batches_do_not_depend_on_threads():
     problem, start, order = setting(n=400, n_classes=3)
     X = as_design(problem.X).X
+    more = 150, *batches_room(4, start.shape)
     one, two, three = (
-        run(stochastic.batches, X, problem, start, order, FALLING, 150, 4, threads=threads)[0] for threads in (1, 2, 3)
+        run(stochastic.batches, X, problem, start, order, FALLING, *more, threads=threads)[0] for threads in (1, 2, 3)
     )
     assert np.array_equal(one, two) and np.array_equal(one, three)
 

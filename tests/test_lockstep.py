@@ -56,7 +56,8 @@ def test_kernel_equals_twin():
     eta, y, weight = 4 * rng.normal(size=(3, 50)), rng.random(50), rng.random((2, 50))
     which = np.array([1, 0, 1])
     slope, loss = np.empty((3, 50)), np.ones(3)
-    several.loss_slope(eta, y, weight, which, np.array([[0, 2], [2, 3]]), slope, loss)
+    work = np.empty((2, 64))
+    several.loss_slope(eta, y, weight, which, work, np.array([[0, 2], [2, 3]]), slope, loss)
     for k, counts in enumerate(weight[which]):
         np.testing.assert_allclose(slope[k], counts * naive.slope(eta[k], y), rtol=1e-13, atol=1e-15)
         assert loss[k] == pytest.approx(1.0 + counts @ naive.loss(eta[k], y), rel=1e-13)

@@ -78,14 +78,14 @@ def wanted(X, place, first, last, found):
 
 
 @driver
-def count(X, place, bounds, out_counts):
+def count(X, place, out_work, bounds, out_counts):
     """Set row c of out_counts to the entries of each column taken from CSR rows bounds[c].
 
-    place (n_features,), of uint32, says where among the columns taken a column of X is, or NOWHERE.
+    place (n_features,), of uint32, says where among the columns taken a column of X is, or NOWHERE; out_work
+    (n_chunks, PIECE), of uint64.
     """
-    work = np.empty((bounds.shape[0], PIECE), dtype=np.uint64)
     for c in prange(bounds.shape[0]):
-        counts, found = out_counts[c], work[c]
+        counts, found = out_counts[c], out_work[c]
         for j in range(counts.size):
             counts[j] = 0
         stop = X.indptr[bounds[c, 1]]
@@ -95,11 +95,10 @@ def count(X, place, bounds, out_counts):
 
 
 @driver
-def turn(X, place, bounds, out_next, out_data, out_rows):
+def turn(X, place, out_work, bounds, out_next, out_data, out_rows):
     """Write the entries of the columns taken, those of column j in rows bounds[c] from out_next[c, j] on, as CSC."""
-    work = np.empty((bounds.shape[0], PIECE), dtype=np.uint64)
     for c in prange(bounds.shape[0]):
-        here, found = out_next[c], work[c]
+        here, found = out_next[c], out_work[c]
         for i in range(bounds[c, 0], bounds[c, 1]):
             stop = X.indptr[i + 1]
             for first in range(X.indptr[i], stop, PIECE):

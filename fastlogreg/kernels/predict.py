@@ -152,14 +152,19 @@ def softmax_rows(eta, work, out_prob):
             out_prob[i, k] = prob[k, i]
 
 
+def softmax_workspace(n_classes):
+    """Return the shape of a chunk of softmax's out_work."""
+    return 2 * n_classes + 3, 64
+
+
 @driver
-def softmax(eta, bounds, out_prob):
-    """Softmax along the rows of eta (n, K)."""
-    work = np.empty((bounds.shape[0], 2 * eta.shape[1] + 3, 64))
+def softmax(eta, out_work, bounds, out_prob):
+    """Softmax along the rows of eta (n, K); out_work (n_chunks, *softmax_workspace(K))."""
+    size = out_work.shape[2]
     for c in prange(bounds.shape[0]):
-        for first in range(bounds[c, 0], bounds[c, 1], 64):
-            last = smaller(first + 64, bounds[c, 1])
-            softmax_rows(eta[first:last], work[c], out_prob[first:last])
+        for first in range(bounds[c, 0], bounds[c, 1], size):
+            last = smaller(first + size, bounds[c, 1])
+            softmax_rows(eta[first:last], out_work[c], out_prob[first:last])
 
 
 @driver

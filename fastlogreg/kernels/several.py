@@ -3,7 +3,6 @@
 Shapes: eta, out_slope (m, r), a model a row; y (r,); weight (f, r), of which which (m,) is each model's row.
 """
 
-import numpy as np
 from numba import prange
 
 from fastlogreg.kernels.binary import scale_rows, set_loss_slope, total
@@ -20,9 +19,8 @@ def loss_slope_of(eta, y, weight, work, out_slope):
 
 
 @driver
-def loss_slope(eta, y, weight, which, bounds, out_slope, out_loss):
-    """Set the slopes of every model and add the sums of its losses to out_loss (m,)."""
-    work = np.empty((bounds.shape[0], y.size))
+def loss_slope(eta, y, weight, which, out_work, bounds, out_slope, out_loss):
+    """Set the slopes of every model, add the sums of its losses to out_loss (m,); out_work (n_chunks, at least r)."""
     for c in prange(bounds.shape[0]):
         for k in range(bounds[c, 0], bounds[c, 1]):
-            out_loss[k] += loss_slope_of(eta[k], y, weight[which[k]], work[c], out_slope[k])
+            out_loss[k] += loss_slope_of(eta[k], y, weight[which[k]], out_work[c, : y.size], out_slope[k])

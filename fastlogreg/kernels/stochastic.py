@@ -302,13 +302,14 @@ def sparse_plain(X, y, weight, order, batch_size, copies, out_copies, out_slope,
 
 
 @driver
-def sparse_adagrad(X, y, weight, order, batch_size, rule, out_model, start, stop):
-    """AdaGrad on order[start:stop] in batches without a penalty, O(K · entries of the batch) each; X is CSR."""
+def sparse_adagrad(X, y, weight, order, batch_size, out_slope, out_gradient, rule, out_model, start, stop):
+    """AdaGrad on order[start:stop] in batches without a penalty, O(K · entries of the batch) each; X is CSR.
+
+    out_slope (K, batch_size); out_gradient, shaped like coef, is zero and is left so.
+    """
     coef, total, squares, state = out_model.coef, out_model.total, out_model.squares, out_model.state
     t, averaged, scales = state[UPDATES], state[AVERAGED], state[SCALES]
     n_classes, width = coef.shape
-    slope = np.empty((n_classes, batch_size))
-    gradient = np.zeros((n_classes, width))
     distance = max(batch_size, rows_ahead(X))
     for first in range(start, stop, batch_size):
         last = min(first + batch_size, stop)
@@ -316,15 +317,15 @@ def sparse_adagrad(X, y, weight, order, batch_size, rule, out_model, start, stop
         t += 1.0
         rate = rate_at(t, rule)
         for k in range(n_classes):
-            rows_eta(X, order, first, last, coef, k, 1.0, slope)
-        set_slopes(order, first, last, y, weight, slope)
+            rows_eta(X, order, first, last, coef, k, 1.0, out_slope)
+        set_slopes(order, first, last, y, weight, out_slope)
         for k in range(n_classes):
             g = 0.0
             for i in range(last - first):
-                slope[k, i] /= last - first
-                g += slope[k, i] * rule.intercept
-            add_rows_gradient(X, order, first, last, slope, k, gradient)
-            scatter_adagrad(X, order, first, last, gradient, k, squares, rate, rule.eps, coef, total, scales)
+                out_slope[k, i] /= last - first
+                g += out_slope[k, i] * rule.intercept
+            add_rows_gradient(X, order, first, last, out_slope, k, out_gradient)
+            scatter_adagrad(X, order, first, last, out_gradient, k, squares, rate, rule.eps, coef, total, scales)
             squares[k, width - 1] += g * g
             coef[k, width - 1] -= rate * g / (np.sqrt(squares[k, width - 1]) + rule.eps)
         if t >= rule.average_from:
@@ -390,15 +391,16 @@ def update(partial, b, rule, coef, total, squares, state):
 
 
 @driver
-def batches(X, y, weight, order, batch_size, n_chunks, rule, out_model, start, stop):
-    """Do updates of either kind on order[start:stop] in batches, each a sum over n_chunks; X in any storage."""
+def batches(X, y, weight, order, batch_size, out_slope, out_partial, rule, out_model, start, stop):
+    """Do updates of either kind on order[start:stop] in batches, each a sum over chunks; X in any storage.
+
+    out_slope (n_chunks, K, GROUP), out_partial (n_chunks, *coef.shape).
+    """
     coef, total, squares, state = out_model.coef, out_model.total, out_model.squares, out_model.state
-    n_classes, width = coef.shape
-    partial = np.empty((n_chunks, n_classes, width))
-    slope = np.empty((n_chunks, n_classes, GROUP))
+    n_chunks = out_partial.shape[0]
     for first in range(start, stop, batch_size):
         b = min(batch_size, stop - first)
         for c in prange(n_chunks):
             begin, end = first + b * c // n_chunks, first + b * (c + 1) // n_chunks
-            batch_gradient(X, y, weight, order, begin, end, stop, coef, slope[c], partial[c])
-        update(partial, b, rule, coef, total, squares, state)
+            batch_gradient(X, y, weight, order, begin, end, stop, coef, out_slope[c], out_partial[c])
+        update(out_partial, b, rule, coef, total, squares, state)
