@@ -3,14 +3,17 @@
 A region of rows is read in eight streams, which the hardware follows, as in lanes.py; but there a block is read again
 from the second level, and while it is, the hardware waits. Here linear predictors, slopes and gradient of one row of
 each stream come after each other, and what is behind the next rows is asked for meanwhile: of half of the streams with
-the linear predictors, of the others with the gradient. On a Zen 4 (AVX-512), in turns on the same data, passes over 50,
-64, 100, 150, 200, 300, 500 and 1000 columns took 0.88, 0.90, 0.87, 0.92, 0.99, 0.89, 0.89 and 0.90 of the time, of
-float32 over 100, 150, 200, 500, 1000 and 2000 1.00, 0.84, 0.87, 0.86, 1.00 and 1.00. To ask only with the gradient and
-for the next rows made them 1.1 to 1.3 times as long where memory gave 55 GB/s, and up to 1.07 where it gave 35; on a
-Zen 3 (AVX2, 30 GB/s) they took 0.82 to 1.04 of the time of lanes.py even so. Rows of 130 to 240 bytes: 1.0 to 1.2. Into
-the first level: 1.05 to 1.1. The next linear predictors between slopes and gradient, so that they need not wait for
-each other, 1.0 to 1.4; slopes of more rows at once, with so many read from the second level, up to 1.05 on the Zen 3;
-eight neighbours instead of streams, 1.5 to 2.
+the linear predictors, of the others with the gradient. In turns on the same data, on a Zen 3 (AVX2, 30 GB/s), passes
+over 50, 64, 100, 150, 200, 300, 500 and 1000 columns took 0.95, 1.04, 0.97, 0.82, 0.95, 0.94, 0.95 and 0.94 of the time
+of blocks, when these asked for long rows shortly before they were read, and streams for the next rows with the gradient
+only. On a Zen 4 (55 GB/s), where that took 1.1 to 1.3 times as long as what both do now, streams take 0.94, 0.94, 0.96,
+1.02, 1.05 and 1.02 of the time of blocks over 64, 100, 150, 200, 500 and 1000 columns with code for AVX2, with AVX-512,
+whose losses of eight rows are one vector with nothing to share its wait, 0.96 to 1.05, of float32 1.0 to 1.08.
+
+On the Zen 4, rows of 130 to 240 bytes took 1.0 to 1.2 of the time of blocks. Asked for into the first level, 1.05 to
+1.1; the next linear predictors between slopes and gradient, so that they need not wait for each other, 1.0 to 1.4;
+slopes of more rows at once, with so many read from the second level, up to 1.05 on the Zen 3; eight neighbours instead
+of streams, 1.5 to 2.
 """
 
 import numpy as np
