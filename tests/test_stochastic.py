@@ -206,7 +206,7 @@ def test_slow_updates_of_gradient_descent_go_on_with_all_threads(slow, monkeypat
 def test_copies_in_the_order_of_the_visit_change_no_bit(batch_size, n_classes, longest, monkeypatch):
     """Of large sparse data; rows too long for a copy are read where they are."""
     rng = np.random.default_rng(0)
-    X = scipy.sparse.random_array((2000, 200), density=0.025, rng=rng, format="lil")
+    X = scipy.sparse.random(2000, 200, density=0.025, random_state=rng, format="lil")
     X[3, :longest] = 1.0
     X, y, weight = X.tocsr(), rng.integers(n_classes, size=2000), rng.random(2000)
     monkeypatch.setattr(layer, "CACHED_BYTES", 0)
