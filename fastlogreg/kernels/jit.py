@@ -3,8 +3,8 @@
 Three layers share one name: a *block primitive* and a *row-range kernel* are marked ``@kernel`` (plain serial
 functions, compiled only as callees), a *driver* is marked ``@driver``: one ``prange`` over chunks of rows. Only
 drivers are called from Python, so only they are entry points with a signature and a cache file of their own; each
-is built twice from the same code, parallel and serial. None of them makes an array, which takes numba a quarter of a
-second to compile: what they work in is a parameter, as what they write to is.
+is built twice from the same code, parallel and serial. None of them makes an array, which takes numba up to a
+quarter of a second to compile: what they work in is a parameter, as what they write to is.
 """
 
 import concurrent.futures

@@ -6,9 +6,10 @@ each stream come after each other, and what is behind the next rows is asked for
 the linear predictors, of the others with the gradient. In turns on the same data, on a Zen 3 (AVX2, 30 GB/s), passes
 over 50, 64, 100, 150, 200, 300, 500 and 1000 columns took 0.95, 1.04, 0.97, 0.82, 0.95, 0.94, 0.95 and 0.94 of the time
 of blocks, when these asked for long rows shortly before they were read, and streams for the next rows with the gradient
-only. On a Zen 4 (55 GB/s), where that took 1.1 to 1.3 times as long as what both do now, streams take 0.94, 0.94, 0.96,
-1.02, 1.05 and 1.02 of the time of blocks over 64, 100, 150, 200, 500 and 1000 columns with code for AVX2, with AVX-512,
-whose losses of eight rows are one vector with nothing to share its wait, 0.96 to 1.05, of float32 1.0 to 1.08.
+only. On a Zen 4 (55 GB/s) such streams took up to 1.25 times as long as these, such blocks up to 1.24 times as long as
+they do now; streams take 1.00, 0.94, 0.94, 0.97, 1.02, 1.06 and 1.01 of the time of blocks over 50, 64, 100, 150, 200,
+500 and 1000 columns with code for AVX2, with AVX-512, whose losses of eight rows are one vector with nothing to share
+its wait, 0.96 to 1.05, of float32 0.99 to 1.08.
 
 On the Zen 4, rows of 130 to 240 bytes took 1.0 to 1.2 of the time of blocks. Asked for into the first level, 1.05 to
 1.1; the next linear predictors between slopes and gradient, so that they need not wait for each other, 1.0 to 1.4;
