@@ -11,7 +11,6 @@ says how near. Rivals run in processes of their own, on data passed through a fi
 """
 
 import argparse
-import gc
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench import data, outside
+from bench import data, machine, outside
 from bench.claims import Row, markdown, shown, words
 from fastlogreg import logistic_path
 
@@ -104,7 +103,7 @@ def losses(X, y, coefs, alphas):
 def _ours(X, y, alphas):
     def run(tol):
         rows, labels = X.copy(), y.copy()
-        gc.collect()
+        machine.settle()
         start = time.perf_counter()
         path = logistic_path(rows, labels, l1_ratio=1.0, alphas=alphas, tol=tol)
         seconds = time.perf_counter() - start

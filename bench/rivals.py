@@ -7,7 +7,6 @@ Class labels are indices 0 … K-1; coef is (p + 1,) for two classes, else (K, p
 """
 
 import contextlib
-import gc
 import importlib
 import importlib.metadata
 import signal
@@ -23,6 +22,8 @@ import scipy.linalg
 import scipy.optimize
 import scipy.sparse
 from scipy.special import expit, logsumexp, softmax
+
+from bench import machine
 
 # One colour a library in every plot, from Okabe and Ito's palette for colour-blind readers; a marker a solver.
 COLOURS = {
@@ -476,7 +477,7 @@ def _timed_fit(rival, X, y, C, tol, max_iter, fit_intercept, limit):
     if not isinstance(X, np.memmap):
         X = X.copy() if scipy.sparse.issparse(X) else X.copy(order="K")
     y = y.copy()
-    gc.collect()
+    machine.settle()
     with warnings.catch_warnings(), alarm(limit if rival.interruptible else None):
         warnings.simplefilter("ignore")  # not having converged is what a loose rung is for
         start = time.perf_counter()

@@ -12,7 +12,6 @@ prefix) measures less and writes those rows of the file alone.
 """
 
 import argparse
-import gc
 import importlib
 import statistics
 import tempfile
@@ -26,7 +25,7 @@ import numpy as np
 import scipy.sparse
 from rich.console import Console
 
-from bench import data, outside, rivals
+from bench import data, machine, outside, rivals
 from bench.claims import Row, markdown, shown, updated, words
 from fastlogreg import LogisticRegression
 
@@ -219,7 +218,7 @@ class Entry:
     def fit(self, workload, X, y, tol, max_iter=MAX_ITER, limit=None):
         """Fit once on fresh copies, and return the seconds."""
         X, y = X.copy(), y.copy()
-        gc.collect()
+        machine.settle()
         alarm = limit + self.rival.startup if limit is not None and self.rival.interruptible else None
         with warnings.catch_warnings(), rivals.alarm(alarm):
             warnings.simplefilter("ignore")  # a loose tolerance is a rung of the ladder

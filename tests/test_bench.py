@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench import claims, rivals, scaling, shapes, speed
+from bench import claims, machine, rivals, scaling, shapes, speed
 from bench.asv import problems, resident, starts
 
 ROOT = Path(__file__).parent.parent
@@ -121,6 +122,26 @@ def test_turns_rotate_and_copies_are_not_timed():
     times = claims.in_turns({"a": contestant("a"), "b": contestant("b")}, 3)
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert {name: len(t) for name, t in times.items()} == {"a": 3, "b": 3}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_is_timed_waits_for_threads_at_work():
+    values = np.random.default_rng(0).random(8_000_000)
+    started = threading.Event()
+
+    def work():
+        started.set()
+        values.sort(kind="stable")  # without the interpreter's lock
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started.wait()
+    time.sleep(0.05)
+    machine.settle(patience=0.0)
+    assert thread.is_alive()
+    machine.settle(patience=60.0)
+    assert np.all(values[1:] >= values[:-1])
+    thread.join()
 
 
 @pytest.mark.parametrize(

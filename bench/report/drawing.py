@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from bench import machine
 from bench.report.page import Picture
 
 matplotlib.rcParams.update(
@@ -124,12 +125,16 @@ def timed(call):
 
 
 def in_turns(calls, repeats):
-    """{name: [seconds, …]} of calls made alternately, the order rotated each round, so that drift hits all alike."""
+    """{name: [seconds, …]} of calls made alternately, the order rotated each round, so that drift hits all alike.
+
+    Each begins when the threads of the one before rest: see machine.settle.
+    """
     names = list(calls)
     taken = {name: [] for name in names}
     for repeat in range(repeats):
         turn = repeat % len(names)
         for name in names[turn:] + names[:turn]:
+            machine.settle()
             taken[name].append(timed(calls[name])[0])
     return taken
 
