@@ -115,11 +115,6 @@ class ArrayDesign:
         """Number of rows of a block: see blocks.py."""
         return blocks.block_rows(self.X)
 
-    @functools.cached_property
-    def region_rows(self):
-        """Number of rows that a pass takes at a time."""
-        return blocks.region_rows(self.X)
-
     @property
     def density(self):
         """Share of the entries that are stored."""

@@ -55,7 +55,7 @@ def by_panels(design, row_values, coef, precision):
         while at < stop:
             end = min(at + rows - filled, stop)
             shared = coef, panel, at - filled
-            room = ((6, design.block_rows),)
+            room = ((3, design.block_rows),)
             sums += design.run(binary.scaled_panel, row_values, shared, size=1 + q, scratch=room, between=(at, end))
             at, filled = end, filled + end - at
             if filled == rows:

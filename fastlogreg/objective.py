@@ -258,7 +258,7 @@ class LogisticObjective:
             Hessian at coef in this precision: they are a third of its cost.
         """
         if self.binary:
-            room = ((6, self.design.region_rows),)
+            room = ((3, self.design.block_rows),)
             sums = self._run(binary.value_gradient, self.row_values, (coef,), size=1 + coef.size, scratch=room)
             return self.from_sums(coef, sums[0], sums[1:])
         padded = self._padded(coef)

@@ -14,7 +14,7 @@ import naive
 from designs import KERNEL, csr
 from fastlogreg import hessian_sums
 from fastlogreg.design import ArrayDesign, Moments, as_design, look_at_indices, workspaces
-from fastlogreg.kernels import blocks, builtins, labels, predict, streams, tiles
+from fastlogreg.kernels import blocks, builtins, labels, predict, tiles
 from fastlogreg.kernels.jit import driver
 from fastlogreg.objective import LogisticObjective
 from problems import random_coef, random_problem
@@ -197,32 +197,16 @@ def test_kernel_equals_twin(name, storage):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n_columns", [48, 51, 97, 130, 2047])
-def test_rows_in_streams(n_columns, dtype):
-    """Regions of eight streams, with what is left of rows and columns, at the ends of chunks and of X."""
-    n = 2 * streams.LONGEST * streams.ROWS + 300 if COMPILED and n_columns < 1000 else 40
-    for n_rows in (n, n + 1, n + 7):
+@pytest.mark.parametrize("n_columns", [17, 48, 97, 130, 257, 2047])
+def test_long_rows(n_columns, dtype):
+    """Whole blocks, with what is left of rows and columns, at the ends of chunks and of X."""
+    n = 4 * blocks.block_rows(np.empty((1, n_columns))) if COMPILED else 40
+    for n_rows in (n, n + 1, n + 7, n + 12):
         problem = random_problem(n_rows, n_columns, weighted=True, shifted=True)
         expected = expected_value_gradient(problem)
         X = np.ascontiguousarray(problem.X, dtype=dtype)
         for split in (whole, uneven):
             assert_equal_up_to_rounding(value_gradient(problem, Partition(X, split)), expected)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_streams_do_not_share_their_place_in_the_first_level(dtype):
-    for n_columns in (48, 64, 100, 128, 150, 257, 500, 1000):
-        X = np.empty((4, n_columns), dtype=dtype)
-        rows = blocks.region_rows(X)
-        if not streams.LEAST <= X[0].nbytes <= streams.MOST:
-            assert rows == blocks.block_rows(X)
-            continue
-        length, rest = divmod(rows, streams.ROWS)
-        assert streams.SHORTEST <= length < streams.LONGEST and not rest
-        places = np.arange(streams.ROWS) * length * X[0].nbytes % streams.PAGE
-        # Rows of a large power of two can only be so far apart.
-        assert np.unique(places).size >= min(streams.ROWS, streams.PAGE // np.gcd(X[0].nbytes, streams.PAGE))
-    assert blocks.region_rows(np.asfortranarray(np.empty((9, 100)))) == blocks.block_rows(np.empty((9, 100), order="F"))
 
 
 @pytest.mark.parametrize("storage", [name for name in KERNEL if "CSR" in name])

@@ -8,12 +8,11 @@ import numpy as np
 from numba import prange
 from numba.core import types
 
-from fastlogreg.kernels import links, streams
+from fastlogreg.kernels import links
 from fastlogreg.kernels.blocks import (
     CSR,
     add_block_gradient,
     block_eta,
-    by_storage,
     copy_scaled,
     n_features,
     pack,
@@ -112,49 +111,13 @@ def total(values):
 # --- value and gradient -----------------------------------------------------------------------------------------
 
 
-def _add_streams(X, y, weight, offset, coef, first, last, work, out):
-    """Do value_gradient_rows for most of a region of rows; return for how many: for none but long rows in C order."""
-    return 0
-
-
-@kernel
-def _add_streams_c(X, y, weight, offset, coef, first, last, work, out):
-    length = streams.stream_rows(X, first, last - first)
-    if length == 0:
-        return 0
-    m = length * streams.ROWS
-    eta, e, slope, labels = work[0, :m], work[1, :m], work[2, :m], work[3, :m]
-    weights, offsets = work[4, : m if weight.size else 0], work[5, : m if offset.size else 0]
-    streams.in_turn(y, first, length, labels)
-    if weight.size:
-        streams.in_turn(weight, first, length, weights)
-    if offset.size:
-        streams.in_turn(offset, first, length, offsets)
-    gradient = out[1:]
-    for q in range(length):
-        here = q * streams.ROWS
-        end = here + streams.ROWS
-        streams.set_eta(X, first + q, length, coef, eta[here:])
-        add_rows(offsets, here, eta[here:end])
-        links.set_terms_of_eight(eta[here:], labels[here:], e[here:], eta[here:], slope[here:])
-        scale_rows(weights, here, slope[here:end])
-        streams.add_gradient(X, first + q, length, slope[here:], gradient)
-    out[0] += total_loss(e, eta, weights, 0)
-    gradient[-1] += total(slope)
-    return m
-
-
-by_storage(_add_streams, (_add_streams_c, _add_streams, _add_streams))
-
-
 @kernel
 def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
     """Add Σ w·loss to out[0] and Σ w·slope·(x, 1) to out[1:]."""
     size = work.shape[1]
     gradient = out[1:]
-    for begin in range(start, stop, size):
-        last = smaller(begin + size, stop)
-        first = begin + _add_streams(X, y, weight, offset, coef, begin, last, work, out)
+    for first in range(start, stop, size):
+        last = smaller(first + size, stop)
         m = last - first
         eta, e, slope = work[0, :m], work[1, :m], work[2, :m]
         block_eta(X, first, last, coef, eta, True)
@@ -168,7 +131,7 @@ def value_gradient_rows(X, y, weight, offset, coef, start, stop, work, out):
 
 @driver
 def value_gradient(X, y, weight, offset, coef, out_work, bounds, out):
-    """Drive value_gradient_rows; out_work (n_chunks, 6, size), out has p + 2 columns."""
+    """Drive value_gradient_rows; out_work (n_chunks, 3, size), out has p + 2 columns."""
     for c in prange(bounds.shape[0]):
         value_gradient_rows(X, y, weight, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out[c])
 
@@ -334,7 +297,7 @@ def scaled_panel_rows(X, y, weight, offset, coef, out_panel, origin, start, stop
 
 @driver
 def scaled_panel(X, y, weight, offset, coef, out_panel, origin, out_work, bounds, out):
-    """Drive scaled_panel_rows; out_work (n_chunks, 6, size), out has p + 2 columns."""
+    """Drive scaled_panel_rows; out_work (n_chunks, 3, size), out has p + 2 columns."""
     for c in prange(bounds.shape[0]):
         scaled_panel_rows(
             X, y, weight, offset, coef, out_panel, origin, bounds[c, 0], bounds[c, 1], out_work[c], out[c]

@@ -1,4 +1,4 @@
-"""Block primitives: the only code, with lanes.py, streams.py, runs.py and csr.py, that knows how rows are stored.
+"""Block primitives: the only code, with lanes.py, runs.py and csr.py, that knows how rows are stored.
 
 A block is a range of rows small enough to stay in cache between its linear predictor and its gradient, so that a
 pass reads X from memory once. Storages: C-ordered, F-ordered and CSR; float32 entries are widened as they are read.
@@ -9,7 +9,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastlogreg.kernels import csr, lanes, runs, streams
+from fastlogreg.kernels import csr, lanes, runs
 from fastlogreg.kernels.builtins import larger, reshaped, smaller
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.kernels.jit import kernel
@@ -52,19 +52,22 @@ def n_features(X):
 
 by_storage(n_features, _COLUMNS)
 
-# In C order a quarter of a second-level cache (64 to 256 KB were within noise at 100 columns, 16 KB a fifth slower), or
-# as few rows as are taken at once (twice as many of 10 000 columns took half as long again). In F order a block is one
-# run a column, and runs must be long for memory to be fast: half of it (a quarter or all were within noise up to 100
-# columns), or LONG_RUN bytes a column up to LONG_BLOCK, which the third level holds for every core. On a Zen 3, in
-# turns, runs of 512 rows up to 1 MB took 0.89 and 0.81 of the time for passes over 300 and 500 columns, of float32 0.79
-# over 500, with 2 MB the same; on a Zen 4 these bytes took again 0.96, 0.97 and 0.94 over 400, 500 and 1000 columns,
-# and 0.93, 0.95, 0.92 and 0.93 over 200, 300, 500 and 1000 of float32 (4 MB: 0.89 and 0.87 over 1000). In C order, on
-# the Zen 3, blocks of 9 to 20 KB for the first-level cache took 1.03 to 1.5: streams.py does it without blocks.
+# In C order a block is a fraction of a second-level cache, where half of the next one has room, too (on a Zen 4, with
+# 1 MB, four fifths of BLOCK took 0.98 to 1.04 of the time for passes over 20 to 1000 columns, six fifths 0.95 to 1.03,
+# but 1.09 to 1.21 over 20; 16 KB a fifth more), or as few rows as are taken at once (twice as many of 10 000 columns
+# took half as long again). In F order it is one run a column, and runs must be long for memory to be fast: half of that
+# cache (a quarter or all were within noise up to 100 columns), or LONG_RUN bytes a column up to LONG_BLOCK, which the
+# third level holds for every core. On a Zen 3, in turns, runs of 512 rows up to 1 MB took 0.89 and 0.81 of the time for
+# passes over 300 and 500 columns, of float32 0.79 over 500, with 2 MB the same; on a Zen 4 these bytes took again 0.96,
+# 0.97 and 0.94 over 400, 500 and 1000 columns, and 0.93, 0.95, 0.92 and 0.93 over 200, 300, 500 and 1000 of float32
+# (4 MB: 0.89 and 0.87 over 1000). In C order, on the Zen 3, blocks of 9 to 20 KB for the first-level cache took 1.03 to
+# 1.5.
+BLOCK = 20480  # entries
 LONG_RUN, LONG_BLOCK = 4096, 2**21
 
 
 def _block_rows_c(X):
-    return max(lanes.ROWS, min(1024, 16384 // (X.shape[1] + 1) // 8 * 8))
+    return max(lanes.ROWS, min(1024, BLOCK // (X.shape[1] + 1) // 8 * 8))
 
 
 def _block_rows_f(X):
@@ -80,13 +83,6 @@ def block_rows(X):
     """Return the number of rows of a block; called from Python, which makes room for one."""
     return _implementation(X, _BLOCK_ROWS)(X)
 
-
-_REGION_ROWS = lambda X: streams.region_rows(X) or _block_rows_c(X), _block_rows_f, _BLOCK_ROWS[2]
-
-
-def region_rows(X):
-    """Return the number of rows that a pass takes at a time, those of eight streams or of a block; as block_rows."""
-    return _implementation(X, _REGION_ROWS)(X)
 
 
 # --- prefetch ---------------------------------------------------------------------------------------------------

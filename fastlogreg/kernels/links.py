@@ -126,16 +126,6 @@ def _addresses(context, builder, signature, args):
     return [builder.ptrtoint(array.data, ir.IntType(64)) for array in arrays], n_rows
 
 
-def _set_eight(entries, lines, row):
-    """Emit it for ROWS rows from one on; lines are the addresses of eta, y and targets."""
-    builder, number = entries.builder, ir.IntType(64)
-    for first in range(0, ROWS, LANES):
-        eta, y, *targets = (entries.address(line, (builder.add(row, number(first)), 8)) for line in lines)
-        arguments = [_Numbers(entries, entries.entries(line, number(0))) for line in (eta, y)]
-        for line, result in zip(targets, _of_vectors(pointwise.rooted_terms)(*arguments), strict=False):
-            entries.store(result.value, line, 8)
-
-
 @intrinsic
 def _set_terms(typingctx, eta, y, targets):
     """See set_terms; targets are a tuple."""
@@ -145,22 +135,14 @@ def _set_terms(typingctx, eta, y, targets):
         entries, number = Entries(context, builder, types.float64), n_rows.type
         done = builder.and_(n_rows, number(-ROWS))
         with cgutils.for_range_slice(builder, number(0), done, number(ROWS), number) as (row, _):
-            _set_eight(entries, lines, row)
+            for first in range(0, ROWS, LANES):
+                eta, y, *targets = (entries.address(line, (builder.add(row, number(first)), 8)) for line in lines)
+                arguments = [_Numbers(entries, entries.entries(line, number(0))) for line in (eta, y)]
+                for line, result in zip(targets, _of_vectors(pointwise.rooted_terms)(*arguments), strict=False):
+                    entries.store(result.value, line, 8)
         return done
 
     return types.int64(eta, y, targets), codegen
-
-
-@intrinsic
-def _set_terms_of_eight(typingctx, eta, y, targets):
-    """See set_terms_of_eight; targets are a tuple."""
-
-    def codegen(context, builder, signature, args):
-        lines, _ = _addresses(context, builder, signature, args)
-        _set_eight(Entries(context, builder, types.float64), lines, ir.IntType(64)(0))
-        return context.get_dummy_value()
-
-    return types.void(eta, y, targets), codegen
 
 
 def set_terms(eta, y, *targets):
@@ -178,14 +160,3 @@ def _set_terms_compiled(eta, y, *targets):
 
     return implementation
 
-
-def set_terms_of_eight(eta, y, *targets):
-    """As set_terms, of ROWS rows: without a loop, which would fetch all constants each time before it begins."""
-
-
-@overload(set_terms_of_eight, inline=True)
-def _set_terms_of_eight_compiled(eta, y, *targets):
-    def implementation(eta, y, *targets):
-        _set_terms_of_eight(eta, y, targets)
-
-    return implementation
