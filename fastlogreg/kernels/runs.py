@@ -16,8 +16,8 @@ lines of the next columns only 0.95 to 1.2, though it lets short runs be read at
 A Zen 4 drops a third of what is asked for in loops that wait for the second level, as these do (what loads fetched for
 certain was read again twice as fast, but they held up the loop for longer). Asked for twice passes took 0.96 to 1.01;
 the half of the next block that is asked for with the linear predictors instead of this one's 0.96 to 1.02; five eighths
-with the gradient and three with the linear predictors 0.98 to 1.06, six 1.00 to 1.01, seven 1.02 to 1.05; sixteen
-columns at once 0.93 to 1.0 over 300 to 1000 columns, but 1.02 to 1.05 over 50 and 100; runs of 8 KB up to 4 MB 0.93 to
+with the gradient and three with the linear predictors 0.94 to 1.06, six 0.97 to 1.01, seven 1.02 to 1.05; sixteen
+columns at once 0.93 to 1.01 over 300 to 1000 columns, but 1.02 to 1.05 over 50 and 100; runs of 8 KB up to 4 MB 0.93 to
 1.04; passes that go to and fro, for what the third level kept, 0.93 to 1.04 of the time of a bare read.
 """
 
