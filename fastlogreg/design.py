@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.sparse
 
-from fastlogreg.kernels import blocks, columns, predict
+from fastlogreg.kernels import blocks, columns
 from fastlogreg.kernels.csr import CSR
 from fastlogreg.threads import allowed_threads, check_jobs, in_threads
 
@@ -179,9 +179,10 @@ class ArrayDesign:
             kernel(self.X, *rows, *shared, *scratch, bounds[first : first + n_chunks], *out, threads=threads)
         return out[0].sum(axis=0) if out else None
 
-    def predict(self, kernel, offset, out, coef):
-        """Run a kernel of predict.py that writes what coef predicts for the rows; return how many are not finite."""
-        room = (predict.workspace(kernel, self.block_rows, self.shape[0], len(coef)),)
+    def predict(self, prediction, offset, out, coef):
+        """Write what coef predicts for the rows, a Prediction of predict.py; return how many values are not finite."""
+        room = prediction.workspace(self.X, self.shape[0], self.block_rows, len(coef))
+        kernel = prediction.driver(len(coef))
         return int(self.run(kernel, (offset, out), (coef,), size=1, work=len(coef), scratch=room)[0])
 
     def sample(self, n_rows):

@@ -421,7 +421,7 @@ class LogisticObjective:
             return np.tile(coef[:, -1], (self.design.shape[0], 1))
         eta = np.empty((self.design.shape[0], len(coef)))
         self.n_passes += 1.0
-        self.design.predict(predict.decision, NO_OFFSET, eta, coef)
+        self.design.predict(predict.DECISION, NO_OFFSET, eta, coef)
         return eta
 
     def row_terms(self, predictors):

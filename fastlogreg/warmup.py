@@ -77,6 +77,7 @@ def _rows(n_rows, n_columns, n_classes=2):
 
 def _predict(model, X):
     model.predict(X)
+    model.decision_function(X)
     model.predict_proba(X)
     model.predict_log_proba(X)
 

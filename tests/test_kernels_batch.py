@@ -120,12 +120,13 @@ def kept_hessian_product(problem, design):
     return objective.hessian_product(coef, random_coef(problem, seed=1))
 
 
-def written_rows(kernel):
+def written_rows(prediction):
     def run(problem, design):
         n_etas = 1 if problem.n_classes == 2 else problem.n_classes
-        out = np.full((len(problem.X), n_etas if kernel is predict.decision else problem.n_classes), np.nan)
+        n_columns = {predict.LABEL: 1, predict.DECISION: n_etas}.get(prediction, problem.n_classes)
+        out = np.full((len(problem.X), n_columns), -9, prediction.dtype)
         offset = np.empty((0, 0)) if problem.offset is None else problem.offset.reshape(-1, n_etas)
-        assert design.predict(kernel, offset, out, random_coef(problem).reshape(n_etas, -1)) == 0
+        assert design.predict(prediction, offset, out, random_coef(problem).reshape(n_etas, -1)) == 0
         return out
 
     return run
@@ -153,9 +154,10 @@ TWINS = {
     "value_gradient_hessian": Twins(value_gradient_hessian, expected_value_gradient_hessian, 2),
     "scaled_panel": Twins(panel_hessian, expected_value_gradient_hessian, 2),
     "hessian_product": Twins(hessian_product, expected_hessian_product, 2),
-    "decision": Twins(written_rows(predict.decision), expected_rows(lambda eta: eta[:, None]), 2),
-    "probability": Twins(written_rows(predict.probability), expected_rows(naive.probability), 2),
-    "log_probability": Twins(written_rows(predict.log_probability), expected_rows(naive.log_probability), 2),
+    "label": Twins(written_rows(predict.LABEL), expected_rows(lambda eta: eta[:, None] > 0.0), 2),
+    "decision": Twins(written_rows(predict.DECISION), expected_rows(lambda eta: eta[:, None]), 2),
+    "probability": Twins(written_rows(predict.PROBABILITY), expected_rows(naive.probability), 2),
+    "log_probability": Twins(written_rows(predict.LOG_PROBABILITY), expected_rows(naive.log_probability), 2),
     "moments": Twins(moments, lambda problem: naive.moments(problem.X, problem.weight), 2),
     "value_gradient, 3 classes": Twins(value_gradient, expected_value_gradient, 3),
     "value_gradient, 5 classes": Twins(value_gradient, expected_value_gradient, 5),
@@ -163,9 +165,14 @@ TWINS = {
     "hessian_product, 3 classes": Twins(hessian_product, expected_hessian_product, 3),
     "hessian_product, 4 classes": Twins(hessian_product, expected_hessian_product, 4),
     "hessian_product, 7 classes": Twins(kept_hessian_product, expected_hessian_product, 7),
-    "decision, 3 classes": Twins(written_rows(predict.decision), expected_rows(lambda eta: eta), 3),
-    "probability, 3 classes": Twins(written_rows(predict.probability), expected_rows(naive.probability), 3),
-    "log_probability, 3 classes": Twins(written_rows(predict.log_probability), expected_rows(naive.log_probability), 3),
+    "label, 3 classes": Twins(written_rows(predict.LABEL), expected_rows(lambda eta: eta.argmax(axis=1)[:, None]), 3),
+    "label, 8 classes": Twins(written_rows(predict.LABEL), expected_rows(lambda eta: eta.argmax(axis=1)[:, None]), 8),
+    "decision, 8 classes": Twins(written_rows(predict.DECISION), expected_rows(lambda eta: eta), 8),
+    "probability, 9 classes": Twins(written_rows(predict.PROBABILITY), expected_rows(naive.probability), 9),
+    "log_probability, 8 classes": Twins(written_rows(predict.LOG_PROBABILITY), expected_rows(naive.log_probability), 8),
+    "decision, 3 classes": Twins(written_rows(predict.DECISION), expected_rows(lambda eta: eta), 3),
+    "probability, 3 classes": Twins(written_rows(predict.PROBABILITY), expected_rows(naive.probability), 3),
+    "log_probability, 3 classes": Twins(written_rows(predict.LOG_PROBABILITY), expected_rows(naive.log_probability), 3),
 }
 
 

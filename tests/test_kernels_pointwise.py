@@ -271,19 +271,19 @@ def test_multinomial_loss_and_derivatives(n_classes):
             assert_accurate(second[k, k:], exact)
 
 
-def predicted_rows(driver, eta):
+def predicted_rows(prediction, eta):
     """What a prediction kernel writes where eta is given as the offset; one column of eta means two classes."""
     n, n_etas = eta.shape
     out = np.empty((n, max(2, n_etas)))
     design = as_design(np.empty((n, 0)))
-    assert design.predict(driver, eta, out, np.zeros((n_etas, 1))) == np.sum(~np.isfinite(eta))
+    assert design.predict(prediction, eta, out, np.zeros((n_etas, 1))) == np.sum(~np.isfinite(eta))
     return out
 
 
 def test_predictions_of_two_classes():
     eta = etas(MANY // 2, seed=5)
-    probability = predicted_rows(predict.probability, eta[:, None])
-    logarithm = predicted_rows(predict.log_probability, eta[:, None])
+    probability = predicted_rows(predict.PROBABILITY, eta[:, None])
+    logarithm = predicted_rows(predict.LOG_PROBABILITY, eta[:, None])
     for k, sign in enumerate([-1, 1]):
         assert_accurate(probability[:, k], [exact_sigmoid(sign * x) for x in eta])
         assert_accurate(logarithm[:, k], [-exact_log1pexp(-sign * x) for x in eta])
@@ -292,7 +292,7 @@ def test_predictions_of_two_classes():
 @pytest.mark.parametrize("n_classes", [3, 6])
 def test_predictions_of_several_classes(n_classes):
     eta = class_etas(FEW, n_classes, seed=5)
-    probability, logarithm = (predicted_rows(driver, eta) for driver in (predict.probability, predict.log_probability))
+    probability, logarithm = (predicted_rows(wanted, eta) for wanted in (predict.PROBABILITY, predict.LOG_PROBABILITY))
     for row, chance, ours in zip(eta, probability, logarithm, strict=True):
         p, other = exact_softmax(row)
         assert_accurate(chance, p)

@@ -88,7 +88,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples,) for two classes, where positive means ``classes_[1]``, else (n_samples, n_classes)
         """
-        eta = self._rows(predict.decision, X, offset, 1 if len(self._check_classes()) == 2 else len(self.classes_))
+        eta = self._rows(predict.DECISION, X, offset, 1 if len(self._check_classes()) == 2 else len(self.classes_))
         return eta.ravel() if eta.shape[1] == 1 else eta
 
     def predict_proba(self, X, offset=None):
@@ -103,7 +103,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._rows(predict.probability, X, offset, len(self._check_classes()))
+        return self._rows(predict.PROBABILITY, X, offset, len(self._check_classes()))
 
     def predict_log_proba(self, X, offset=None):
         """Return the logarithm of the probabilities, finite wherever the true value is; one pass over X.
@@ -117,7 +117,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._rows(predict.log_probability, X, offset, len(self._check_classes()))
+        return self._rows(predict.LOG_PROBABILITY, X, offset, len(self._check_classes()))
 
     def predict(self, X, offset=None, threshold=None):
         """Return the most probable class of every row; one pass over X.
@@ -141,8 +141,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             if not isinstance(threshold, Real) or not 0.0 <= float(threshold) <= 1.0:
                 raise ValueError(f"threshold must be a probability in [0, 1], got {threshold!r}")
             return classes[(self.predict_proba(X, offset)[:, 1] >= threshold).astype(np.intp)]
-        eta = self.decision_function(X, offset)
-        return classes[(eta > 0.0).astype(np.intp) if eta.ndim == 1 else eta.argmax(axis=1)]
+        index = self._rows(predict.LABEL, X, offset, 1).ravel()
+        if classes.dtype == index.dtype and np.array_equal(classes, range(len(classes))):
+            return index
+        return classes.take(index)
 
     def to_sklearn(self):
         """Return a fitted ``sklearn.linear_model.LogisticRegression`` that predicts the same, for tools that know it.
@@ -195,17 +197,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         coef = self.coef_.toarray() if scipy.sparse.issparse(self.coef_) else self.coef_
         return np.column_stack([coef, self.intercept_]).astype(np.float64, order="C")
 
-    def _rows(self, kernel, X, offset, n_columns):
-        """Run a kernel that writes n_columns values a row."""
+    def _rows(self, prediction, X, offset, n_columns):
+        """Return n_columns values a row, a Prediction of predict.py."""
         X = check_X(self, X)
         design = as_design(X, getattr(self, "n_jobs", None))
         coef = self._coef()
         offset = check_offset(offset, X.shape[0], len(self.classes_))
         offset = NO_OFFSET if offset is None else offset.reshape(X.shape[0], -1)
-        out = np.empty((X.shape[0], n_columns))
-        if design.predict(kernel, offset, out, coef):
+        out = np.empty((X.shape[0], n_columns), prediction.dtype)
+        if design.predict(prediction, offset, out, coef):
             check_finite(self, X, design.column_moments()[1], squared=False)
-        return out.astype(self._predicted_dtype(X), copy=False)
+        return out if prediction is predict.LABEL else out.astype(self._predicted_dtype(X), copy=False)
 
     def _predicted_dtype(self, X):
         return np.result_type(X.dtype, self.coef_.dtype)

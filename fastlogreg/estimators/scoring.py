@@ -28,7 +28,7 @@ def linear_predictors(X, rows, coef, n_jobs):
     size = max(1, BLOCK_BYTES // (X.dtype.itemsize * X.shape[1]))
     for first in range(0, len(rows), size):
         block = as_design(X[rows[first : first + size]], n_jobs)
-        block.predict(predict.decision, NO_OFFSET, eta[first : first + size], coef)
+        block.predict(predict.DECISION, NO_OFFSET, eta[first : first + size], coef)
     return eta
 
 
@@ -75,6 +75,12 @@ class HeldOut(LogisticRegression):
     def decision_function(self, X, offset=None):
         """Return the linear predictors, those of the rows held out without another look at them."""
         return self._eta if X is self or X is self._X else super().decision_function(X, offset)
+
+    def predict(self, X, offset=None, threshold=None):
+        """Return the most probable class of every row."""
+        if threshold is not None or not (X is self or X is self._X):
+            return super().predict(X, offset, threshold)
+        return self.classes_[self._eta.argmax(axis=1) if self._eta.ndim == 2 else (self._eta > 0.0).astype(np.intp)]
 
     def predict_proba(self, X, offset=None):
         """Return the probability of every class."""

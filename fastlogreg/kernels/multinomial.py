@@ -118,6 +118,12 @@ def product_workspace(shape, precision, known):
 def set_etas(coef, panel, offset, first, m, eta):
     """Set eta (K, size) of a block of m rows."""
     set_product(coef, panel, eta)
+    add_offset(offset, first, m, eta)
+
+
+@kernel
+def add_offset(offset, first, m, eta):
+    """Add the offset of m rows, if there is one, to eta (K, size)."""
     if offset.size:
         for k in range(eta.shape[0]):
             values = eta[k]

@@ -1,122 +1,322 @@
-"""Decision values and probabilities of rows, and pointwise functions of arrays: read once, written once."""
+"""Labels, decision values and probabilities of rows, and functions of arrays: read once, written once."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from fastlogreg.kernels import pointwise
 from fastlogreg.kernels.binary import set_loss_slope
-from fastlogreg.kernels.blocks import block_eta
+from fastlogreg.kernels.blocks import block_eta, by_storage, pack, prefetch_next
 from fastlogreg.kernels.builtins import reshaped, smaller
-from fastlogreg.kernels.jit import driver, kernel
-from fastlogreg.kernels.multinomial import set_softmax
+from fastlogreg.kernels.csr import CSR
+from fastlogreg.kernels.jit import Driver, driver, kernel
+from fastlogreg.kernels.multinomial import add_offset, block_size, set_softmax
+from fastlogreg.kernels.tiles import TILE_ROWS, set_product
 
-# --- rows -------------------------------------------------------------------------------------------------------
+# --- rows, one row of coef --------------------------------------------------------------------------------------
 # out (n_chunks, 1) counts the decision values that are not finite: to look for them in what was written takes as long
-# as a third of the pass.
+# as a third of the pass. coef (1, p + 1), offset (n, 1) or (0, 0), out_work (n_chunks, size).
 
 # Rows are read once, so that a block need not stay in cache, and the runs that memory is read in may be longer than
-# those of passes, which read a block again. For one row of coef, decision values of 20 columns took 0.85 to 0.93 of the
-# time, probabilities 0.90 to 0.96, of 100 columns in F order 0.77 to 0.91, of 20 in float32 0.86 (with blocks 3 and 32
-# times as long 0.91 and 0.89). To ask for the next rows while exponentials are made took 1.16, stores that go past the
-# caches 1.15 to 1.6.
+# those of passes, which read a block again. Decision values of 20 columns took 0.85 to 0.93 of the time, probabilities
+# 0.90 to 0.96, of 100 columns in F order 0.77 to 0.91, of 20 in float32 0.86 (with blocks 3 and 32 times as long 0.91
+# and 0.89). To ask for the next rows while exponentials are made took 1.16, stores that go past the caches 1.15 to 1.6.
 LONGER = 8
 
 
-def workspace(kernel, block_rows, n_rows, n_classes):
-    """Return the shape of out_work of a chunk; classes read a block one after the other, so that it stays in cache."""
-    size = block_rows if n_classes > 1 else min(block_rows * LONGER, max(1, n_rows))
-    return 2 * n_classes + 4 if kernel is probability and n_classes > 1 else 1, size
+@kernel
+def set_eta(X, offset, coef, first, last, eta):
+    """Set eta = X coef + intercept + offset of rows first … last - 1, and return how many are not finite."""
+    block_eta(X, first, last, coef[0], eta, False)
+    if offset.size:
+        for i in range(last - first):
+            eta[i] += offset[first + i, 0]
+    return count_strange(eta)
 
 
 @kernel
-def set_eta(X, offset, coef, k, first, last, eta):
-    """Set eta = X coef[k] + intercept + offset of rows first … last - 1, and return how many are not finite."""
-    block_eta(X, first, last, coef[k], eta, False)
-    if offset.size:
-        for i in range(last - first):
-            eta[i] += offset[first + i, k]
+def count_strange(values):
+    """Return how many values are not finite."""
     n_strange = 0
-    for i in range(last - first):
-        n_strange += 0 if abs(eta[i]) < np.inf else 1
+    for i in range(values.size):
+        n_strange += 0 if abs(values[i]) < np.inf else 1
     return n_strange
 
 
 @kernel
-def decision_rows(X, offset, coef, start, stop, work, out_eta):
-    """Set rows start … stop - 1 of eta, one column a class, and return how many values are not finite."""
-    size = work.size
+def label_rows(X, offset, coef, start, stop, work, out_label):
+    """Set rows start … stop - 1 of the labels, and return how many decision values are not finite."""
     n_strange = 0
-    for first in range(start, stop, size):
-        last = smaller(first + size, stop)
+    for first in range(start, stop, work.size):
+        last = smaller(first + work.size, stop)
         eta = work[: last - first]
-        for k in range(coef.shape[0]):
-            n_strange += set_eta(X, offset, coef, k, first, last, eta)
-            for i in range(last - first):
-                out_eta[first + i, k] = eta[i]
+        n_strange += set_eta(X, offset, coef, first, last, eta)
+        for i in range(last - first):
+            out_label[first + i, 0] = 1 if eta[i] > 0.0 else 0
+    return n_strange
+
+
+@driver
+def label(X, offset, out_label, coef, out_work, bounds, out):
+    """Labels out_label (n, 1): 1 where the decision value is positive, else 0."""
+    for c in prange(bounds.shape[0]):
+        out[c, 0] += label_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out_label)
+
+
+@kernel
+def decision_rows(X, offset, coef, start, stop, work, out_eta):
+    """As label_rows, of decision values."""
+    n_strange = 0
+    for first in range(start, stop, work.size):
+        last = smaller(first + work.size, stop)
+        eta = work[: last - first]
+        n_strange += set_eta(X, offset, coef, first, last, eta)
+        for i in range(last - first):
+            out_eta[first + i, 0] = eta[i]
     return n_strange
 
 
 @driver
 def decision(X, offset, out_eta, coef, out_work, bounds, out):
-    """Decision values out_eta (n, K) for coef (K, p + 1); offset (n, K) or (0, 0); out_work as `workspace` says."""
+    """Decision values out_eta (n, 1)."""
     for c in prange(bounds.shape[0]):
-        out[c, 0] += decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c, 0], out_eta)
+        out[c, 0] += decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out_eta)
 
 
 @kernel
 def probability_rows(X, offset, coef, start, stop, work, out_prob):
-    """Set rows of the probabilities: two columns for one row of coef, else softmax over the classes."""
-    n_classes, size = coef.shape[0], work.shape[1]
+    """As label_rows, of the probabilities of both classes."""
     n_strange = 0
-    for first in range(start, stop, size):
-        last = smaller(first + size, stop)
-        if n_classes == 1:
-            eta = work[0, : last - first]
-            n_strange += set_eta(X, offset, coef, 0, first, last, eta)
-            both = reshaped(out_prob[first:last], (2 * (last - first),))  # in pairs, which LLVM stores as vectors
-            for i in range(last - first):
-                high, low = pointwise.sigmoids(abs(eta[i]))
-                both[2 * i] = low if eta[i] > 0.0 else high
-                both[2 * i + 1] = high if eta[i] > 0.0 else low
-        else:
-            n_strange += decision_rows(X, offset, coef, first, last, work[0], out_prob)
-            softmax_rows(out_prob[first:last], work[1:], out_prob[first:last])
+    for first in range(start, stop, work.size):
+        last = smaller(first + work.size, stop)
+        eta = work[: last - first]
+        n_strange += set_eta(X, offset, coef, first, last, eta)
+        both = reshaped(out_prob[first:last], (2 * (last - first),))  # in pairs, which LLVM stores as vectors
+        for i in range(last - first):
+            high, low = pointwise.sigmoids(abs(eta[i]))
+            both[2 * i] = low if eta[i] > 0.0 else high
+            both[2 * i + 1] = high if eta[i] > 0.0 else low
     return n_strange
 
 
 @driver
 def probability(X, offset, out_prob, coef, out_work, bounds, out):
-    """Probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
+    """Probabilities out_prob (n, 2)."""
     for c in prange(bounds.shape[0]):
         out[c, 0] += probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out_prob)
 
 
 @kernel
 def log_probability_rows(X, offset, coef, start, stop, work, out_prob):
-    """Set rows of the log probabilities: two columns for one row of coef, else eta - logsumexp(eta)."""
-    n_classes, size = coef.shape[0], work.shape[1]
+    """As label_rows, of the logarithms of the probabilities of both classes."""
     n_strange = 0
-    for first in range(start, stop, size):
-        last = smaller(first + size, stop)
-        n_strange += decision_rows(X, offset, coef, first, last, work[0], out_prob)
-        for i in range(first, last):
-            if n_classes == 1:
-                eta = out_prob[i, 0]
-                out_prob[i, 0] = -pointwise.log1pexp(eta)
-                out_prob[i, 1] = -pointwise.log1pexp(-eta)
-            else:
-                row = out_prob[i]
-                log_total, largest = log_sum(row)
-                for k in range(n_classes):
-                    row[k] = pointwise.log_share(row[k], largest, log_total)
+    for first in range(start, stop, work.size):
+        last = smaller(first + work.size, stop)
+        eta = work[: last - first]
+        n_strange += set_eta(X, offset, coef, first, last, eta)
+        both = reshaped(out_prob[first:last], (2 * (last - first),))
+        for i in range(last - first):
+            size = abs(eta[i])
+            likely = -pointwise.log1pexp(-size)
+            other = likely - size
+            both[2 * i] = other if eta[i] > 0.0 else likely
+            both[2 * i + 1] = likely if eta[i] > 0.0 else other
     return n_strange
 
 
 @driver
 def log_probability(X, offset, out_prob, coef, out_work, bounds, out):
-    """Log probabilities out_prob (n, max(K, 2)) for coef (K, p + 1); offset (n, K) or (0, 0)."""
+    """Log probabilities out_prob (n, 2)."""
     for c in prange(bounds.shape[0]):
         out[c, 0] += log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_work[c], out_prob)
+
+
+# --- rows, several rows of coef ---------------------------------------------------------------------------------
+# As above, for coef (K, p + 1) and offset (n, K) or (0, 0); decision values of a block are (K, size), one class after
+# another. From PANEL_CLASSES on those of dense rows are made by tiles from a panel of the rows, out_panel (n_chunks,
+# p + 1, size), as multinomial.py does; else, or where out_panel is (n_chunks, 0, 0), class by class from X in cache.
+
+# On a Zen 4, in turns, decision values by tiles took 1.4, 0.93 and 0.81 of the time for 3, 6 and 10 classes of 20
+# columns, 1.6, 1.3, 1.02 and 0.85 for 4, 6, 10 and 16 of 100 (0.86 for 10 in F order), 0.55 for 100 of 50.
+PANEL_CLASSES = 8
+
+
+@kernel
+def _set_etas_by_class(X, offset, coef, first, last, panel, eta):
+    m = last - first
+    for k in range(eta.shape[0]):
+        block_eta(X, first, last, coef[k], eta[k, :m], False)
+    add_offset(offset, first, m, eta)
+    eta[:, m:] = 0.0  # which are neither read nor NaN
+
+
+@kernel
+def _set_etas_dense(X, offset, coef, first, last, panel, eta):
+    if panel.size == 0:
+        _set_etas_by_class(X, offset, coef, first, last, panel, eta)
+        return
+    pack(X, first, last, panel)
+    n_parts = (eta.shape[0] + TILE_ROWS - 1) // TILE_ROWS
+    for part in range(n_parts):
+        k = part * TILE_ROWS
+        prefetch_next(X, first, last, part, n_parts)
+        set_product(coef[k : k + TILE_ROWS], panel, eta[k : k + TILE_ROWS])
+    add_offset(offset, first, last - first, eta)
+
+
+def _set_etas(X, offset, coef, first, last, panel, eta):
+    """Set eta of rows first … last - 1."""
+    choose = _set_etas_by_class if isinstance(X, CSR) else _set_etas_dense
+    choose(X, offset, coef, first, last, panel, eta)
+
+
+by_storage(_set_etas, (_set_etas_dense, _set_etas_dense, _set_etas_by_class))
+
+
+@kernel
+def set_class_etas(X, offset, coef, first, last, panel, eta):
+    """Set eta of rows first … last - 1, and return how many values are not finite."""
+    _set_etas(X, offset, coef, first, last, panel, eta)
+    n_strange = 0
+    for k in range(eta.shape[0]):
+        n_strange += count_strange(eta[k, : last - first])
+    return n_strange
+
+
+@kernel
+def write_rows(columns, first, last, out):
+    """Write columns (K, size) to rows first … last - 1, eight at a time: every line of both is used up in cache."""
+    whole = last - (last - first) % 8
+    for i in range(first, whole, 8):
+        rows = out[i : i + 8]
+        for k in range(columns.shape[0]):
+            source = columns[k, i - first : i - first + 8]
+            for r in range(8):
+                rows[r, k] = source[r]
+    for i in range(whole, last):
+        for k in range(columns.shape[0]):
+            out[i, k] = columns[k, i - first]
+
+
+@kernel
+def class_label_rows(X, offset, coef, start, stop, panel, work, out_label):
+    """Set rows start … stop - 1 to the class of the largest decision value, the first of several."""
+    eta, largest, place = work[:-2], work[-2], work[-1]
+    n_strange = 0
+    for first in range(start, stop, work.shape[1]):
+        last = smaller(first + work.shape[1], stop)
+        n_strange += set_class_etas(X, offset, coef, first, last, panel, eta)
+        for i in range(work.shape[1]):
+            largest[i] = eta[0, i]
+            place[i] = 0.0
+        for k in range(1, eta.shape[0]):
+            values, this = eta[k], float(k)
+            for i in range(work.shape[1]):
+                value, most, best = values[i], largest[i], place[i]
+                place[i] = this if value > most else best
+                largest[i] = value if value > most else most
+        for i in range(last - first):
+            out_label[first + i, 0] = np.int64(place[i])
+    return n_strange
+
+
+@driver
+def class_label(X, offset, out_label, coef, out_panel, out_work, bounds, out):
+    """Labels out_label (n, 1): the class of the largest decision value; out_work (n_chunks, K + 2, size)."""
+    for c in prange(bounds.shape[0]):
+        out[c, 0] += class_label_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], out_panel[c], out_work[c], out_label)
+
+
+@kernel
+def class_decision_rows(X, offset, coef, start, stop, panel, work, out_eta):
+    """As class_label_rows, of decision values."""
+    n_strange = 0
+    for first in range(start, stop, work.shape[1]):
+        last = smaller(first + work.shape[1], stop)
+        n_strange += set_class_etas(X, offset, coef, first, last, panel, work)
+        write_rows(work, first, last, out_eta)
+    return n_strange
+
+
+@driver
+def class_decision(X, offset, out_eta, coef, out_panel, out_work, bounds, out):
+    """Decision values out_eta (n, K); out_work (n_chunks, K, size)."""
+    for c in prange(bounds.shape[0]):
+        panel, work = out_panel[c], out_work[c]
+        out[c, 0] += class_decision_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], panel, work, out_eta)
+
+
+@kernel
+def class_probability_rows(X, offset, coef, start, stop, panel, work, out_prob):
+    """As class_label_rows, of probabilities."""
+    n_classes = coef.shape[0]
+    eta, prob = work[:n_classes], work[n_classes : 2 * n_classes]
+    n_strange = 0
+    for first in range(start, stop, work.shape[1]):
+        last = smaller(first + work.shape[1], stop)
+        n_strange += set_class_etas(X, offset, coef, first, last, panel, eta)
+        set_softmax(eta, prob, work[-3], work[-2], work[-1])
+        write_rows(prob, first, last, out_prob)
+    return n_strange
+
+
+@driver
+def class_probability(X, offset, out_prob, coef, out_panel, out_work, bounds, out):
+    """Probabilities out_prob (n, K); out_work (n_chunks, 2 K + 3, size)."""
+    for c in prange(bounds.shape[0]):
+        panel, work = out_panel[c], out_work[c]
+        out[c, 0] += class_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], panel, work, out_prob)
+
+
+@kernel
+def class_log_probability_rows(X, offset, coef, start, stop, panel, work, out_prob):
+    """As class_label_rows, of the logarithms of probabilities, eta - logsumexp(eta)."""
+    n_strange = class_decision_rows(X, offset, coef, start, stop, panel, work, out_prob)
+    for i in range(start, stop):
+        row = out_prob[i]
+        log_total, largest = log_sum(row)
+        for k in range(row.size):
+            row[k] = pointwise.log_share(row[k], largest, log_total)
+    return n_strange
+
+
+@driver
+def class_log_probability(X, offset, out_prob, coef, out_panel, out_work, bounds, out):
+    """Log probabilities out_prob (n, K); out_work (n_chunks, K, size)."""
+    for c in prange(bounds.shape[0]):
+        panel, work = out_panel[c], out_work[c]
+        out[c, 0] += class_log_probability_rows(X, offset, coef, bounds[c, 0], bounds[c, 1], panel, work, out_prob)
+
+
+class Prediction(NamedTuple):
+    """What may be predicted of rows: by a driver for one row of coef, or for several."""
+
+    one: Driver
+    several: Driver
+    dtype: type = np.float64
+    lines: tuple[int, int] = 1, 0  # of work: so many a class, and so many more
+
+    def driver(self, n_classes):
+        """Return the one for so many rows of coef."""
+        return self.one if n_classes == 1 else self.several
+
+    def workspace(self, X, n_rows, block_rows, n_classes):
+        """Return the shapes of what the driver works in for a chunk."""
+        if n_classes == 1:
+            return ((min(block_rows * LONGER, max(1, n_rows)),),)
+        n_lines = self.lines[0] * n_classes + self.lines[1]
+        if isinstance(X, CSR) or n_classes < PANEL_CLASSES:
+            return (0, 0), (n_lines, block_rows)
+        n_columns = X.shape[1] + 1
+        size = block_size(n_columns, 1 + n_lines // 3)
+        return (n_columns, size), (n_lines, size)
+
+
+LABEL = Prediction(label, class_label, np.intp, (1, 2))
+DECISION = Prediction(decision, class_decision)
+PROBABILITY = Prediction(probability, class_probability, lines=(2, 3))
+LOG_PROBABILITY = Prediction(log_probability, class_log_probability)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------
