@@ -15,7 +15,8 @@ from fastlogreg.design import as_design
 from fastlogreg.objective import LogisticObjective
 
 LARGEST_RATIO, THREADS_SHARE = 2.1, 0.9
-PREDICT_BAR = 5.0
+PREDICT_BAR, LABEL_BAR = 5.0, 1.5
+FITTED = 20_000  # rows, for the models that predict
 COLD_SECONDS, WARM_RATIO = 6.0, 1.2
 
 
@@ -30,24 +31,31 @@ def memory_mapped(n, p, seed):
 
 
 def predictions(n=5_000_000, p=20, repeats=5):
-    """predict_proba against scikit-learn's and scikit-learn-intelex's."""
+    """Probabilities, and labels of two and of ten classes, against scikit-learn's and scikit-learn-intelex's."""
     X, y = data.iid(n, p)
-    ours = LogisticRegression().fit(X, y)
-    others = {"scikit-learn": ours.to_sklearn()}
+    yield _predictions_row("predict_proba", PREDICT_BAR, X, y, repeats)
+    yield _predictions_row("predict", LABEL_BAR, X, y, repeats)
+    X, y = data.multinomial(n // 5, p, 10, 0)
+    yield _predictions_row("predict", LABEL_BAR, X, y, repeats, ", ten classes")
+
+
+def _predictions_row(method, bar, X, y, repeats, classes=""):
+    ours = LogisticRegression().fit(X[:FITTED], y[:FITTED])
+    models = {"ours": ours, "scikit-learn": ours.to_sklearn()}
     try:
         from sklearnex.linear_model import LogisticRegression as Intelex
     except ImportError:
         absent = "scikit-learn-intelex is absent"
     else:
         absent = ""
-        others["scikit-learn-intelex"] = Intelex().fit(X, y)
-    contestants = {"ours": (lambda: X, ours.predict_proba)}
-    contestants |= {name: (lambda: X, model.predict_proba) for name, model in others.items()}
+        models["scikit-learn-intelex"] = Intelex().fit(X[:FITTED], y[:FITTED])
+    contestants = {name: (lambda: X, getattr(model, method)) for name, model in models.items()}
     in_turns(contestants, 1)
     times = {name: statistics.median(taken) for name, taken in in_turns(contestants, repeats).items()}
     mine = times.pop("ours")
     best = min(times, key=times.get)
-    yield ratio_row(f"predict_proba, {count(n)} × {p}", PREDICT_BAR, mine, times[best], absent or f"vs {best}")
+    what = f"{method}{classes}, {count(len(X))} × {X.shape[1]}"
+    return ratio_row(what, bar, mine, times[best], absent or f"vs {best}")
 
 
 def growth(p=100, smallest=100_000, largest=1_600_000, repeats=5):

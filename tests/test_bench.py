@@ -145,17 +145,17 @@ def test_what_is_timed_waits_for_threads_at_work():
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "count"),
     [
-        scaling.predictions(n=1000, repeats=1),
-        scaling.growth(p=3, smallest=100, largest=400, repeats=1),
-        scaling.threads(n=1000, p=3, repeats=1),
+        (scaling.predictions(n=1000, repeats=1), 3),
+        (scaling.growth(p=3, smallest=100, largest=400, repeats=1), 1),
+        (scaling.threads(n=1000, p=3, repeats=1), 1),
     ],
     ids=["predictions", "growth", "threads"],
 )
-def test_rows_of_scaling_are_measured(rows):
-    (row,) = rows
-    assert row.figure and row.bar
+def test_rows_of_scaling_are_measured(rows, count):
+    rows = list(rows)
+    assert len(rows) == count and all(row.figure and row.bar for row in rows)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, deletes an open file")
