@@ -1,5 +1,6 @@
 """Claims and what was found: measured in turns, rows of a table, and the tables of a Markdown file."""
 
+import gc
 import re
 import time
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def in_turns(contestants, repeats):
         for name in order[turn:] + order[:turn]:
             prepare, call = contestants[name]
             arguments = prepare()
+            gc.collect()
             machine.settle()
             start = time.perf_counter()
             call(arguments)

@@ -1,6 +1,5 @@
 """What this machine is, and what it can do at best: the two numbers that a pass over X and a Hessian are judged by."""
 
-import gc
 import importlib.metadata
 import os
 import platform
@@ -65,13 +64,12 @@ def cores_allowed():
 
 
 def settle(patience=1.0):
-    """Collect garbage, and wait until the other threads of this process rest: before a call that is timed.
+    """Wait until the other threads of this process rest: before a call that is timed.
 
     Those of OpenBLAS spin for 0.1 s after their work, and what is timed meanwhile shares the cores with them: on two
     cores, passes over 400 000 × 100 took 17 to 25 ms after scikit-learn's loss and gradient, 11.5 when these threads
     slept. Nothing to wait for where the system does not tell the states of threads.
     """
-    gc.collect()
     deadline = time.perf_counter() + patience
     while _others_run() and time.perf_counter() < deadline:
         time.sleep(0.002)

@@ -11,6 +11,7 @@ says how near. Rivals run in processes of their own, on data passed through a fi
 """
 
 import argparse
+import gc
 import statistics
 import tempfile
 import time
@@ -103,6 +104,7 @@ def losses(X, y, coefs, alphas):
 def _ours(X, y, alphas):
     def run(tol):
         rows, labels = X.copy(), y.copy()
+        gc.collect()
         machine.settle()
         start = time.perf_counter()
         path = logistic_path(rows, labels, l1_ratio=1.0, alphas=alphas, tol=tol)

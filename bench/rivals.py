@@ -7,6 +7,7 @@ Class labels are indices 0 … K-1; coef is (p + 1,) for two classes, else (K, p
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.metadata
 import signal
@@ -477,6 +478,7 @@ def _timed_fit(rival, X, y, C, tol, max_iter, fit_intercept, limit):
     if not isinstance(X, np.memmap):
         X = X.copy() if scipy.sparse.issparse(X) else X.copy(order="K")
     y = y.copy()
+    gc.collect()
     machine.settle()
     with warnings.catch_warnings(), alarm(limit if rival.interruptible else None):
         warnings.simplefilter("ignore")  # not having converged is what a loose rung is for

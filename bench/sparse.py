@@ -12,6 +12,7 @@ prefix) measures less and writes those rows of the file alone.
 """
 
 import argparse
+import gc
 import importlib
 import statistics
 import tempfile
@@ -218,6 +219,7 @@ class Entry:
     def fit(self, workload, X, y, tol, max_iter=MAX_ITER, limit=None):
         """Fit once on fresh copies, and return the seconds."""
         X, y = X.copy(), y.copy()
+        gc.collect()
         machine.settle()
         alarm = limit + self.rival.startup if limit is not None and self.rival.interruptible else None
         with warnings.catch_warnings(), rivals.alarm(alarm):
