@@ -1,4 +1,4 @@
-"""Block primitives: the only code, with lanes.py, runs.py and csr.py, that knows how rows are stored.
+"""Block primitives: the only code, with lanes.py, turned.py, runs.py and csr.py, that knows how rows are stored.
 
 A block is a range of rows small enough to stay in cache between its linear predictor and its gradient, so that a
 pass reads X from memory once. Storages: C-ordered, F-ordered and CSR; float32 entries are widened as they are read.
@@ -53,7 +53,7 @@ def n_features(X):
 by_storage(n_features, _COLUMNS)
 
 # In C order a block is a fraction of a second-level cache, where half of the next one has room, too (on a Zen 4, with
-# 1 MB, four fifths of BLOCK took 0.98 to 1.04 of the time for passes over 20 to 1000 columns, six fifths 0.95 to 1.03,
+# 1 MB, four fifths of BLOCK took 0.98 to 1.08 of the time for passes over 20 to 1000 columns, six fifths 0.95 to 1.08,
 # but 1.09 to 1.21 over 20; 16 KB a fifth more), or as few rows as are taken at once (twice as many of 10 000 columns
 # took half as long again). In F order it is one run a column, and runs must be long for memory to be fast: half of that
 # cache (a quarter or all were within noise up to 100 columns), or LONG_RUN bytes a column up to LONG_BLOCK, which the
