@@ -347,9 +347,7 @@ def softmax_rows(eta, work, out_prob):
         for k in range(n_classes):
             columns[k, i] = eta[i, k]
     set_softmax(columns, prob, work[-3], work[-2], work[-1])
-    for i in range(m):
-        for k in range(n_classes):
-            out_prob[i, k] = prob[k, i]
+    write_rows(prob, 0, m, out_prob)
 
 
 def softmax_workspace(n_classes):
